@@ -1,0 +1,53 @@
+"""Email addresses: checked by syntax alone, shown as people write them, sent to in ASCII."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from email_validator import EmailNotValidError, validate_email
+
+from store.errors import FormatWrong
+from store.rules.text import one_line
+
+_LONGEST: Final = 254  # RFC 5321, as corrected by erratum 1690 of RFC 3696
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address as people see it, and as mail servers do (domain in punycode)."""
+
+    shown: str
+    ascii: str
+
+    @property
+    def key(self) -> str:
+        """What is equal for two addresses that reach one mailbox everywhere that matters."""
+        return self.ascii.lower()
+
+
+def check_address(text: str) -> Address:
+    """Read an address, without asking DNS; FormatWrong when it is not one, or when no server could be told of it."""
+    trimmed = text.strip()
+    quoted = f"“{one_line(trimmed, 80)}”"
+    if not trimmed:
+        raise FormatWrong("The email address is empty; write one like name@example.com.")
+    if len(trimmed) > _LONGEST:
+        raise FormatWrong(f"{quoted} is longer than {_LONGEST} characters; write a shorter email address.")
+    try:
+        checked = validate_email(trimmed, check_deliverability=False)
+    except EmailNotValidError as wrong:
+        reason = one_line(str(wrong), 200).rstrip(".").replace(". ", "; ")
+        raise FormatWrong(f"{quoted} is not an email address that can be used: {reason}.") from None
+    if checked.ascii_email is None:
+        raise FormatWrong(
+            f"{quoted} has other letters than a-z before the @, which many mail servers refuse; use another."
+        )
+    return Address(checked.normalized, checked.ascii_email)
+
+
+def same(one: Address | str, other: Address | str) -> bool:
+    """Whether two addresses are one recipient; a text is checked first."""
+    return _key(one) == _key(other)
+
+
+def _key(address: Address | str) -> str:
+    return address.key if isinstance(address, Address) else check_address(address).key
