@@ -1,0 +1,47 @@
+"""A copy of the store that was looked at before anybody relies on it."""
+
+import os
+from pathlib import Path
+
+from store.database import private_directory, private_file, run_sql, session, sqlite_path
+from store.errors import Refused, StoreUnavailable
+
+
+def backup_sqlite(target: Path) -> Path:
+    """Copy the live SQLite store to `target` (0600) while others go on writing; the copy is checked before it gets its name.
+
+    The pepper is not in it: a stolen backup alone can neither accept nor confirm a key. Raises Refused when the target
+    exists or the store is not SQLite, StoreUnavailable when the copy is not sound.
+    """
+    if sqlite_path() is None:
+        raise Refused("This store is PostgreSQL: back it up with `pg_dump -Fc`.")
+    if target.exists():
+        raise Refused(f"{target} is there already; name another file.")
+    private_directory(target.parent)
+    unfinished = target.with_name(target.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    private_file(unfinished)
+    try:
+        with session():
+            run_sql("VACUUM INTO ?", (str(unfinished),))
+            run_sql("ATTACH DATABASE ? AS copy", (str(unfinished),))
+            try:
+                verdict = run_sql("PRAGMA copy.quick_check").fetchone()[0]
+            finally:
+                run_sql("DETACH DATABASE copy")
+        if verdict != "ok":
+            raise StoreUnavailable(f"The copy of the store is not sound ({verdict}); nothing was kept.")
+        _sync(unfinished)
+        unfinished.rename(target)
+        _sync(target.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,227 @@
+"""The one store of this process: SQLite in a file, or PostgreSQL by URL.
+
+Connections are never opened by accident: every edge (a command, a worker's tick, a desk query) takes `session()`, every
+change takes `writing()`.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from peewee import Database, DatabaseError, DatabaseProxy, SqliteDatabase
+from playhouse.pool import PooledPostgresqlDatabase
+
+from store.errors import SettingsWrong, StoreUnavailable
+from store.gate import WriteGate
+
+T = TypeVar("T")
+
+db: Database = DatabaseProxy()
+
+LOCK_WAIT_SECONDS = 10
+_gate: WriteGate | None = None
+_location = ""
+
+
+def bind(location: str, *, password: str | None = None) -> None:
+    """Make `location` the store of this process; nothing is opened yet.
+
+    `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in the
+    URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
+    verified (`sslmode=verify-full`), or SettingsWrong is raised.
+    """
+    global _gate, _location  # noqa: PLW0603 - one process, one store
+    _location = location
+    if location.startswith(("postgresql://", "postgres://")):
+        _gate = None
+        db.initialize(_postgresql(location, password))
+    else:
+        path = Path(location)
+        _gate = WriteGate(path.with_name(path.name + ".gate"))
+        db.initialize(_sqlite(path))
+    text_for_backend.cache_clear()
+
+
+def location() -> str:
+    """Where the store is, as it may be shown: a path or a URL without a password."""
+    return _location
+
+
+def backend() -> str:
+    """`sqlite` or `postgresql`."""
+    return "sqlite" if _gate is not None else "postgresql"
+
+
+def sqlite_path() -> Path | None:
+    """The store's file, None on PostgreSQL."""
+    return Path(_location) if _gate is not None else None
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """A connection for this thread, given back at the end. May be nested."""
+    if not db.is_closed():
+        yield
+        return
+    with explained(), db.connection_context():
+        yield
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """One transaction that writes: all of it or none. Nested, it is part of the outer one.
+
+    On SQLite it first stands in line at the write gate. Raises StoreUnavailable when the store is full, locked by a
+    foreign program, or read-only.
+    """
+    if db.in_transaction():
+        with db.atomic():
+            yield
+    elif _gate is None:
+        with explained(), db.atomic():
+            yield
+    else:
+        with explained(), _gate.held(), db.atomic():
+            yield
+
+
+def transact(body: Callable[[], T], *, tries: int = 5) -> T:
+    """Run `body` in one transaction; again when PostgreSQL broke a deadlock or a serialisation (40P01, 40001)."""
+    for attempt in range(1, tries + 1):
+        try:
+            with writing():
+                return body()
+        except (DatabaseError, StoreUnavailable) as error:
+            if attempt == tries or sqlstate(error) not in {"40P01", "40001"}:
+                raise
+    raise AssertionError  # pragma: no cover - the last try returned or raised
+
+
+def run_sql(text: str, values: Sequence[Any] = ()) -> Any:
+    """A cursor over a statement written with `?`, the same for both databases."""
+    return db.execute_sql(text_for_backend(text), tuple(values))
+
+
+@cache
+def text_for_backend(text: str) -> str:
+    """The statement with the placeholders of this backend."""
+    if backend() == "sqlite":
+        return text
+    return text.replace("%", "%%").replace("?", "%s")
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's five-character code, from the error or what it was raised from."""
+    while error is not None:
+        code = getattr(error, "sqlstate", None)
+        if code:
+            return str(code)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn a driver's error about the store itself into one sentence; errors about rows pass unchanged."""
+    try:
+        yield
+    except DatabaseError as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        raise StoreUnavailable(sentence) from error
+
+
+# What drivers say, and what a person can do about it. Peewee hides a full disk behind "cannot rollback".
+_SENTENCES = (
+    (r"database or disk is full|no space left", "The disk of the store {where} is full; nothing was changed. Free some space and try again."),
+    (r"readonly database|read-only", "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory."),
+    (r"database is locked|database table is locked", f"The store {{where}} has been locked by another program for {LOCK_WAIT_SECONDS} seconds; nothing was changed. Close that program and try again."),
+    (r"unable to open database file", "The store {where} cannot be opened. Check that the file and its directory belong to you."),
+    (r"file is not a database|malformed", "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them)."),
+    (r"disk i/o error", "The disk of the store {where} reports an error; nothing was changed. Check the disk."),
+    (r"password authentication failed|no password supplied", "PostgreSQL refused the login for {where}. Check the user and the password file."),
+    (r"database \"[^\"]*\" does not exist", "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`."),
+    (r"connection (refused|timed out|is bad)|could not (connect|translate)|connection failed|server closed|the connection is closed|terminating connection|shutting down|starting up", "PostgreSQL at {where} does not answer. Check that it runs and can be reached."),
+    (r"root certificate|certificate verify|ssl", "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert."),
+)
+
+
+def _sentence(error: BaseException) -> str | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        for pattern, sentence in _SENTENCES:
+            if re.search(pattern, text):
+                return sentence.format(where=_location)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _sqlite(path: Path) -> SqliteDatabase:
+    return SqliteDatabase(
+        str(path),
+        pragmas=(
+            ("busy_timeout", LOCK_WAIT_SECONDS * 1000),
+            ("journal_mode", "wal"),
+            ("foreign_keys", 1),
+            ("synchronous", "full"),  # what was acknowledged survives a power cut, not only kill -9
+            ("cache_size", -65536),
+            ("temp_store", "memory"),
+            ("secure_delete", 1),  # what was erased is not left in free pages
+        ),
+        lock_type="IMMEDIATE",
+        autoconnect=False,
+    )
+
+
+def _postgresql(url: str, password: str | None) -> PooledPostgresqlDatabase:
+    parts = urlsplit(url)
+    if parts.password:
+        raise SettingsWrong("The store's URL holds a password; put it into a file of mode 0600 and name that in `database.password_file`.")
+    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    host = unquote(options.pop("host", "") or parts.hostname or "")
+    loopback = host in {"", "localhost", "127.0.0.1", "::1"} or host.startswith("/")
+    mode = options.pop("sslmode", "prefer" if loopback else "")
+    if not loopback and mode != "verify-full":
+        raise SettingsWrong("PostgreSQL over a network must be verified: add `?sslmode=verify-full` to the store's URL.")
+    return PooledPostgresqlDatabase(
+        unquote(parts.path.lstrip("/")),
+        user=unquote(parts.username) if parts.username else None,
+        password=password,
+        host=host or None,
+        port=parts.port,
+        sslmode=mode,
+        connect_timeout=5,
+        application_name="keydesk",
+        prefer_psycopg3=True,
+        max_connections=16,
+        stale_timeout=300,
+        timeout=10,
+        autoconnect=False,
+        **{name: unquote(value) for name, value in options.items()},
+    )
+
+
+def dispose() -> None:
+    """Close this process's connections; a child that was forked, and a test that ends, begin anew."""
+    if not db.is_closed():
+        db.close()
+    close_all = getattr(db.obj, "close_all", None)
+    if close_all is not None:
+        close_all()
+
+
+def private_directory(path: Path) -> None:
+    """Make the directory for one user's eyes only (0700)."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file that only its owner reads (0600), before anything is written into it."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

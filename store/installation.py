@@ -1,0 +1,65 @@
+"""The choices of this installation: the vendor's name, the key prefix, the days of the notices, the hours of the jobs."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from store.actors import WORKER, Actor
+from store.change import change
+from store.database import session
+from store.errors import FormatWrong, Refused
+from store.rules import key_format
+from store.rules.text import check_name
+from store.tables import Setting
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Made once at init. The prefix is never changed afterwards: keys that are out carry it."""
+
+    vendor: str
+    prefix: str = "kd"
+    time_zone: str = "Europe/Oslo"  # of companies that name none
+    notice_days: tuple[int, ...] = (14, 3, -1)  # days before expiry; -1: when it has expired
+    overlap_days: int = 7  # how long a rotated key goes on
+    refresh_hour: int = 2  # local hour of the nightly refresh marker
+    invoice_hour: int = 3  # local hour of the 1st at which last month's lines are written
+    grace_days: int = 3  # from draft to final
+
+
+def read() -> Installation | None:
+    """The stored choices, None before init."""
+    with session():
+        stored: dict[str, Any] = {row.name: row.value for row in Setting.select()}
+    if "vendor" not in stored:
+        return None
+    known = {field.name for field in fields(Installation)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in known}
+    return Installation(**values)
+
+
+def get() -> Installation:
+    """The stored choices; Refused when the store was never set up."""
+    found = read()
+    if found is None:
+        raise Refused("This store has not been set up yet. Run `keydesk init`.")
+    return found
+
+
+def set_up(installation: Installation, now: datetime, actor: Actor = WORKER) -> None:
+    """Write the choices of a new store. Refused when it has been set up before."""
+    checked = _checked(installation)
+    with change(actor, "installation.set-up", None, now) as made:
+        if Setting.select().exists():
+            raise Refused("This store has been set up already; nothing was changed.")
+        for name, value in asdict(checked).items():
+            Setting.create(name=name, value=list(value) if isinstance(value, tuple) else value)
+        made.event("installation.set-up", "installation", None, after=asdict(checked))
+
+
+def _checked(installation: Installation) -> Installation:
+    if not key_format.PREFIX_PATTERN.fullmatch(installation.prefix):
+        raise FormatWrong(
+            f"The key prefix {installation.prefix!r} will not do: 2 to 16 lower-case letters or digits, a letter first.",
+        )
+    return replace(installation, vendor=check_name(installation.vendor, "vendor", limit=64))

@@ -1,0 +1,89 @@
+"""The store's version: what each step adds, under a lock, after a backup, never half."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from store import database
+from store.backup import backup_sqlite
+from store.database import db, run_sql, session, sqlite_path, writing
+from store.errors import StoreUnavailable
+from store.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step. `apply` runs inside the transaction that records it."""
+
+    version: int
+    name: str
+    apply: Callable[[], None]
+
+
+def _first_schema() -> None:
+    db.create_tables(TABLES, safe=False)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", _first_schema),)
+
+
+def newest(steps: Sequence[Migration] = MIGRATIONS) -> int:
+    """The version that this program writes."""
+    return steps[-1].version
+
+
+def version() -> int:
+    """The store's version; 0 when it holds no Keydesk tables yet."""
+    with session():
+        if not db.table_exists("schema_step"):
+            return 0
+        row = run_sql("SELECT max(version) FROM schema_step").fetchone()
+        return int(row[0] or 0)
+
+
+def check(steps: Sequence[Migration] = MIGRATIONS) -> None:
+    """Raise StoreUnavailable unless the store has exactly this program's version."""
+    found = version()
+    if found > newest(steps):
+        raise StoreUnavailable(
+            f"The store {database.location()} is version {found}, newer than this program knows ({newest(steps)}). "
+            "Install the newer Keydesk; nothing was changed.",
+        )
+    if found < newest(steps):
+        raise StoreUnavailable(
+            f"The store {database.location()} is version {found}, older than this program ({newest(steps)}). "
+            "Run `keydesk init` to bring it up to date; a backup is made first.",
+        )
+
+
+def migrate(now: datetime, steps: Sequence[Migration] = MIGRATIONS, backups: Path | None = None) -> list[str]:
+    """Bring the store to this program's version and return the names of the steps taken.
+
+    All steps are one transaction under a lock that a second runner waits for; each is recorded in it. A SQLite store
+    that already holds something is copied into `backups` first (beside the store by default).
+    """
+    with session():
+        found = version()
+        if found > newest(steps):
+            check(steps)
+        if found == newest(steps):
+            return []
+        path = sqlite_path()
+        if found and path is not None:
+            backup_sqlite((backups or path.parent) / f"{path.stem}-before-{newest(steps)}-{now:%Y%m%dT%H%M%SZ}.db")
+        taken: list[str] = []
+        with writing():
+            if path is None:
+                run_sql("SELECT pg_advisory_xact_lock(?)", (0x6B657964,))
+            run_sql(
+                "CREATE TABLE IF NOT EXISTS schema_step "
+                "(version INTEGER NOT NULL PRIMARY KEY, name VARCHAR(80) NOT NULL, applied_at BIGINT NOT NULL)",
+            )
+            done = {int(row[0]) for row in run_sql("SELECT version FROM schema_step").fetchall()}
+            for step in steps:
+                if step.version not in done:
+                    step.apply()
+                    run_sql("INSERT INTO schema_step VALUES (?, ?, ?)", (step.version, step.name, int(now.timestamp())))
+                    taken.append(step.name)
+        return taken

@@ -1,0 +1,56 @@
+"""A fresh store for each test, on SQLite and on PostgreSQL."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from postgres_server import PostgresServer
+
+from store import database, migrations
+
+SETUP = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    server.sql("CREATE DATABASE template_keydesk")
+    database.bind(server.url("template_keydesk"))
+    migrations.migrate(SETUP)
+    database.dispose()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "keydesk.db"
+    database.bind(str(path))
+    migrations.migrate(SETUP)
+    with database.session():
+        database.run_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The location of a migrated, empty store that this process is bound to; a session is open for the test's thread."""
+    if request.param == "sqlite":
+        location = str(tmp_path / "keydesk.db")
+        shutil.copy(request.getfixturevalue("sqlite_template"), location)
+        drop = None
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        name = f"test_{abs(hash(request.node.nodeid)) % 10**12}"
+        server.sql(f"CREATE DATABASE {name} TEMPLATE template_keydesk STRATEGY file_copy")
+        location = server.url(name)
+        drop = name
+    database.bind(location)
+    with database.session():
+        yield location
+    database.dispose()
+    if drop:
+        server.sql(f"DROP DATABASE {drop} WITH (FORCE)")

@@ -1,0 +1,158 @@
+"""Does the store keep what was acknowledged, refuse what it cannot take, and say in one sentence why?"""
+
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from store import database, migrations
+from store.backup import backup_sqlite
+from store.database import bind, dispose, run_sql, session, writing
+from store.errors import Refused, SettingsWrong, StoreUnavailable
+from store.migrations import Migration
+from store.tables import TABLES, ClockSeen
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def test_every_table_that_is_listed_exists_and_can_be_read(empty_store: str) -> None:
+    assert [table.select().count() for table in TABLES] == [0] * 24
+
+
+def test_an_instant_comes_back_as_the_same_moment_in_utc_whatever_zone_it_was_given_in(empty_store: str) -> None:
+    row = ClockSeen.create(max_seen=datetime(2026, 11, 23, 13, 0, tzinfo=timezone(timedelta(hours=1))))
+
+    assert ClockSeen.get_by_id(row.id).max_seen == NOON
+
+
+def test_an_instant_without_a_zone_is_refused(empty_store: str) -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        ClockSeen.create(max_seen=datetime(2026, 11, 23, 12))
+
+
+def test_a_change_that_fails_half_way_leaves_nothing(empty_store: str) -> None:
+    with pytest.raises(ZeroDivisionError), writing():
+        ClockSeen.create(max_seen=NOON)
+        1 / 0  # noqa: B018
+
+    assert ClockSeen.select().count() == 0
+
+
+def test_a_second_migration_runs_once_after_a_backup_and_is_recorded(empty_store: str, tmp_path: Path) -> None:
+    steps = (*migrations.MIGRATIONS, Migration(2, "a colour", lambda: run_sql("CREATE TABLE colour (id INTEGER)")))
+
+    first = migrations.migrate(NOON, steps, tmp_path / "backups")
+    again = migrations.migrate(NOON, steps, tmp_path / "backups")
+
+    assert (first, again, migrations.version()) == (["a colour"], [], 2)
+    copies = [path.name for path in (tmp_path / "backups").glob("*")]
+    assert copies == (["keydesk-before-2-20261123T120000Z.db"] if database.backend() == "sqlite" else [])
+
+
+def test_a_migration_that_fails_leaves_the_old_version(empty_store: str) -> None:
+    def broken() -> None:
+        run_sql("CREATE TABLE half (id INTEGER)")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrations.migrate(NOON, (*migrations.MIGRATIONS, Migration(2, "broken", broken)))
+
+    assert migrations.version() == 1
+    assert not database.db.table_exists("half")
+
+
+def test_a_store_newer_than_the_program_is_refused_and_left_alone(empty_store: str) -> None:
+    run_sql("INSERT INTO schema_step VALUES (99, 'the future', 0)")
+
+    with pytest.raises(StoreUnavailable, match=r"version 99, newer than this program knows \(1\)\. Install the newer"):
+        migrations.check()
+
+
+def test_two_runners_migrate_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, datetime; from store import database, migrations;"
+        f"database.bind({str(tmp_path / 'new.db')!r});"
+        "print(migrations.migrate(datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)))"
+    )
+
+    runners = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(runner.communicate()[0].strip() for runner in runners)
+
+    assert said == ["['the first schema']", "[]"]
+
+
+def test_writers_stand_in_line_and_none_is_turned_away(tmp_path: Path, sqlite_template: Path) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    migrations.migrate(NOON)
+
+    def write_often() -> None:
+        with session():
+            for _ in range(25):
+                with writing():
+                    seen = ClockSeen.get_or_none()
+                    ClockSeen.create(max_seen=NOON) if seen is None else None
+                    ClockSeen.update(max_seen=ClockSeen.max_seen + 1).execute()
+
+    threads = [threading.Thread(target=write_often) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    with session():
+        assert ClockSeen.get().max_seen == NOON + timedelta(seconds=100)
+    dispose()
+
+
+def test_a_backup_of_a_live_store_is_whole_private_and_never_overwrites(tmp_path: Path) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    migrations.migrate(NOON)
+    with session():
+        ClockSeen.create(max_seen=NOON)
+    target = tmp_path / "copies" / "monday.db"
+
+    backup_sqlite(target)
+
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("SELECT max_seen FROM clock_seen").fetchall() == [(1795435200,)]
+    copy.close()
+    with pytest.raises(Refused, match=re.escape(f"{target} is there already")):
+        backup_sqlite(target)
+    assert [path.name for path in target.parent.iterdir()] == ["monday.db"]
+    dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://keydesk:secret@db.example/keydesk", "holds a password"),
+        ("postgresql://keydesk@db.example/keydesk", "must be verified"),
+        ("postgresql://keydesk@db.example/keydesk?sslmode=require", "must be verified"),
+    ],
+)
+def test_a_url_that_would_give_a_secret_away_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(SettingsWrong, match=sentence) as refusal:
+        bind(url)
+
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    bind(f"postgresql://keydesk@/keydesk?host={tmp_path}")
+
+    with pytest.raises(StoreUnavailable, match="does not answer. Check that it runs"), session():
+        pass
+
+
+def test_a_file_that_is_not_a_store_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "keydesk.db").write_bytes(b"Dear diary, " * 100)
+    bind(str(tmp_path / "keydesk.db"))
+
+    with pytest.raises(StoreUnavailable, match="is not a sound SQLite store"):
+        migrations.version()
+    dispose()
