@@ -33,14 +33,12 @@ def check_address(text: str) -> Address:
     if len(trimmed) > _LONGEST:
         raise FormatWrong(f"{quoted} is longer than {_LONGEST} characters; write a shorter email address.")
     try:
-        checked = validate_email(trimmed, check_deliverability=False)
+        checked = validate_email(trimmed, strict=True, check_deliverability=False)
     except EmailNotValidError as wrong:
         reason = one_line(str(wrong), 200).rstrip(".").replace(". ", "; ")
         raise FormatWrong(f"{quoted} is not an email address that can be used: {reason}.") from None
     if checked.ascii_email is None:
-        raise FormatWrong(
-            f"{quoted} has other letters than a-z before the @, which many mail servers refuse; use another."
-        )
+        raise FormatWrong(f"{quoted} has letters other than a-z before the @, which many servers refuse; use another.")
     return Address(checked.normalized, checked.ascii_email)
 
 

@@ -37,7 +37,8 @@ def check_name(value: str, field: str, limit: int = 64) -> str:
 
 def one_line(value: str, limit: int) -> str:
     """Show a text on one line of at most `limit` characters; what is cut off leaves an ellipsis."""
-    pieces = [_shown(character) for character in " ".join(value.split())]
+    start = " ".join(value.split(maxsplit=limit))[: limit + 1]  # one more than fits: enough to know, however long it is
+    pieces = [_shown(character) for character in start]
     return "".join(pieces) if sum(map(len, pieces)) <= limit else "".join(_up_to(limit - 1, pieces)).rstrip() + "…"
 
 
