@@ -20,7 +20,9 @@ class Actor:
     role: str  # operator, company-admin, auditor
     origin: str
     company_id: int | None = None  # the only company a company admin, or an auditor of one company, reaches
-    admin_id: int | None = None  # the row that must still be enabled; None for the owner of the store file and the worker
+    admin_id: int | None = (
+        None  # the row that must still be enabled; None for the owner of the store file and the worker
+    )
 
     def may(self, act: str, company_id: int | None) -> bool:
         """Whether the role reaches `act` on this company (None: on the installation)."""

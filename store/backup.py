@@ -8,7 +8,7 @@ from store.errors import Refused, StoreUnavailable
 
 
 def backup_sqlite(target: Path) -> Path:
-    """Copy the live SQLite store to `target` (0600) while others go on writing; the copy is checked before it gets its name.
+    """Copy the live SQLite store to `target` (0600) while others go on writing. It is named once it is checked.
 
     The pepper is not in it: a stolen backup alone can neither accept nor confirm a key. Raises Refused when the target
     exists or the store is not SQLite, StoreUnavailable when the copy is not sound.

@@ -1,4 +1,4 @@
-"""One change: the right is asked, the rows change, the event is written and the mails are queued, or nothing happens."""
+"""One change: the right is asked, rows change, the event is written and mails are queued, or nothing happens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -21,7 +21,8 @@ from store.gate import WriteGate
 
 T = TypeVar("T")
 
-db: Database = DatabaseProxy()
+_proxy: Any = DatabaseProxy()
+db: Database = _proxy
 
 LOCK_WAIT_SECONDS = 10
 _gate: WriteGate | None = None
@@ -31,19 +32,19 @@ _location = ""
 def bind(location: str, *, password: str | None = None) -> None:
     """Make `location` the store of this process; nothing is opened yet.
 
-    `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in the
-    URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
+    `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in
+    the URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
     verified (`sslmode=verify-full`), or SettingsWrong is raised.
     """
     global _gate, _location  # noqa: PLW0603 - one process, one store
     _location = location
     if location.startswith(("postgresql://", "postgres://")):
         _gate = None
-        db.initialize(_postgresql(location, password))
+        _proxy.initialize(_postgresql(location, password))
     else:
         path = Path(location)
         _gate = WriteGate(path.with_name(path.name + ".gate"))
-        db.initialize(_sqlite(path))
+        _proxy.initialize(_sqlite(path))
     text_for_backend.cache_clear()
 
 
@@ -104,7 +105,7 @@ def transact(body: Callable[[], T], *, tries: int = 5) -> T:
 
 def run_sql(text: str, values: Sequence[Any] = ()) -> Any:
     """A cursor over a statement written with `?`, the same for both databases."""
-    return db.execute_sql(text_for_backend(text), tuple(values))
+    return _proxy.execute_sql(text_for_backend(text), tuple(values))
 
 
 @cache
@@ -139,16 +140,45 @@ def explained() -> Iterator[None]:
 
 # What drivers say, and what a person can do about it. Peewee hides a full disk behind "cannot rollback".
 _SENTENCES = (
-    (r"database or disk is full|no space left", "The disk of the store {where} is full; nothing was changed. Free some space and try again."),
-    (r"readonly database|read-only", "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory."),
-    (r"database is locked|database table is locked", f"The store {{where}} has been locked by another program for {LOCK_WAIT_SECONDS} seconds; nothing was changed. Close that program and try again."),
-    (r"unable to open database file", "The store {where} cannot be opened. Check that the file and its directory belong to you."),
-    (r"file is not a database|malformed", "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them)."),
-    (r"disk i/o error", "The disk of the store {where} reports an error; nothing was changed. Check the disk."),
-    (r"password authentication failed|no password supplied", "PostgreSQL refused the login for {where}. Check the user and the password file."),
-    (r"database \"[^\"]*\" does not exist", "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`."),
-    (r"connection (refused|timed out|is bad)|could not (connect|translate)|connection failed|server closed|the connection is closed|terminating connection|shutting down|starting up", "PostgreSQL at {where} does not answer. Check that it runs and can be reached."),
-    (r"root certificate|certificate verify|ssl", "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert."),
+    (
+        "database or disk is full|no space left",
+        "The disk of the store {where} is full; nothing was changed. Free some space and try again.",
+    ),
+    (
+        "readonly database|read-only",
+        "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory.",
+    ),
+    (
+        "database is locked|database table is locked",
+        ("The store {where} has been locked by another program for 10 seconds; nothing was changed. "
+        "Close that program and try again."),
+    ),
+    (
+        "unable to open database file",
+        "The store {where} cannot be opened. Check that the file and its directory belong to you.",
+    ),
+    (
+        "file is not a database|malformed",
+        "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them).",
+    ),
+    ("disk i/o error", "The disk of the store {where} reports an error; nothing was changed. Check the disk."),
+    (
+        "password authentication failed|no password supplied",
+        "PostgreSQL refused the login for {where}. Check the user and the password file.",
+    ),
+    (
+        'database "[^"]*" does not exist',
+        "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`.",
+    ),
+    (
+        ("connection (refused|timed out|is bad|failed)|could not (connect|translate)|server closed|connection is closed"
+        "|terminating connection|shutting down|starting up"),
+        "PostgreSQL at {where} does not answer. Check that it runs and can be reached.",
+    ),
+    (
+        "root certificate|certificate verify|ssl",
+        "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",
+    ),
 )
 
 
@@ -183,13 +213,17 @@ def _sqlite(path: Path) -> SqliteDatabase:
 def _postgresql(url: str, password: str | None) -> PooledPostgresqlDatabase:
     parts = urlsplit(url)
     if parts.password:
-        raise SettingsWrong("The store's URL holds a password; put it into a file of mode 0600 and name that in `database.password_file`.")
+        raise SettingsWrong(
+            "The store's URL holds a password; put it into a file of mode 0600 and name that in `store.password_file`."
+        )
     options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     host = unquote(options.pop("host", "") or parts.hostname or "")
     loopback = host in {"", "localhost", "127.0.0.1", "::1"} or host.startswith("/")
     mode = options.pop("sslmode", "prefer" if loopback else "")
     if not loopback and mode != "verify-full":
-        raise SettingsWrong("PostgreSQL over a network must be verified: add `?sslmode=verify-full` to the store's URL.")
+        raise SettingsWrong(
+            "PostgreSQL over a network must be verified: add `?sslmode=verify-full` to the store's URL."
+        )
     return PooledPostgresqlDatabase(
         unquote(parts.path.lstrip("/")),
         user=unquote(parts.username) if parts.username else None,
@@ -212,7 +246,7 @@ def dispose() -> None:
     """Close this process's connections; a child that was forked, and a test that ends, begin anew."""
     if not db.is_closed():
         db.close()
-    close_all = getattr(db.obj, "close_all", None)
+    close_all = getattr(_proxy.obj, "close_all", None)
     if close_all is not None:
         close_all()
 

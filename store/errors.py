@@ -10,7 +10,7 @@ class Refused(KeydeskError):
 
 
 class NotAllowed(KeydeskError):
-    """The actor's role does not reach this act or this company. An absent object gives the same answer as a foreign one."""
+    """The actor's role does not reach this act or this company."""
 
 
 class NotFound(KeydeskError):

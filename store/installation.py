@@ -1,4 +1,4 @@
-"""The choices of this installation: the vendor's name, the key prefix, the days of the notices, the hours of the jobs."""
+"""The choices of this installation: the vendor's name, the key prefix, the notice days, the hours of the jobs."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Any
 from store.actors import WORKER, Actor
 from store.change import change
 from store.database import session
-from store.errors import FormatWrong, Refused
-from store.rules import key_format
+from store.errors import Refused
+from store.rules import calendar, key_format
 from store.rules.text import check_name
 from store.tables import Setting
 
@@ -34,7 +34,9 @@ def read() -> Installation | None:
     if "vendor" not in stored:
         return None
     known = {field.name for field in fields(Installation)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in known}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in known
+    }
     return Installation(**values)
 
 
@@ -58,8 +60,6 @@ def set_up(installation: Installation, now: datetime, actor: Actor = WORKER) -> 
 
 
 def _checked(installation: Installation) -> Installation:
-    if not key_format.PREFIX_PATTERN.fullmatch(installation.prefix):
-        raise FormatWrong(
-            f"The key prefix {installation.prefix!r} will not do: 2 to 16 lower-case letters or digits, a letter first.",
-        )
+    key_format.check_prefix(installation.prefix)
+    calendar.zone(installation.time_zone)
     return replace(installation, vendor=check_name(installation.vendor, "vendor", limit=64))

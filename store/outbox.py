@@ -12,7 +12,7 @@ from store.fields import canonical, seconds
 
 @dataclass(frozen=True)
 class Owed:
-    """A mail that somebody is owed. `dedupe_key` names the reason and the recipient: the same one is never owed twice."""
+    """A mail that somebody is owed. `dedupe_key` names reason and recipient: the same one is never owed twice."""
 
     kind: str
     recipient: str  # the address as sent to
@@ -40,8 +40,17 @@ def queue(mails: Sequence[Owed], now: datetime) -> None:
         run_sql(
             _INSERT,
             (
-                owed.company_id, owed.kind, owed.recipient, owed.recipient_name, owed.language, owed.dedupe_key,
-                reference(owed.dedupe_key), canonical(owed.context), at, at, useless,
+                owed.company_id,
+                owed.kind,
+                owed.recipient,
+                owed.recipient_name,
+                owed.language,
+                owed.dedupe_key,
+                reference(owed.dedupe_key),
+                canonical(owed.context),
+                at,
+                at,
+                useless,
             ),
         )
 

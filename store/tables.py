@@ -4,8 +4,18 @@ A state is a date (`revoked_at`, not `is_revoked`); "never twice" is a unique in
 instants are UTC. Rows are changed by the functions of the noun's own module only.
 """
 
-from peewee import SQL, BigAutoField, BigIntegerField, BlobField, CharField, Check, ForeignKeyField, IntegerField, Model
-from peewee import TextField
+from peewee import (
+    SQL,
+    BigAutoField,
+    BigIntegerField,
+    BlobField,
+    CharField,
+    Check,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
 
 from store.database import db
 from store.fields import DayField, InstantField, JsonField
@@ -44,6 +54,7 @@ class Admin(Record):
 class AdminKey(Record):
     """A public SSH key that logs an admin in."""
 
+    admin_id: int
     admin = ForeignKeyField(Admin, on_delete="RESTRICT")
     fingerprint = CharField(max_length=64, unique=True)  # SHA256:…, as sshd says it
     type = CharField(max_length=64)
@@ -92,6 +103,7 @@ class Company(Record):
 class Licence(Record):
     """From this instant the company pays for so many licensed users."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT")
     at = InstantField()
     licences = IntegerField(constraints=[Check("licences >= 0")])
@@ -104,6 +116,7 @@ class Licence(Record):
 class User(Record):
     """A co-worker of a company; in the role of a key's owner, the resource."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT")
     external_id = CharField(max_length=64)
     name = CharField(max_length=128)
@@ -123,6 +136,7 @@ class User(Record):
 class Integration(Record):
     """Something a company has switched on, or had."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT")
     code = CharField(max_length=32)  # api_access
     enabled_at = InstantField(null=True)
@@ -134,6 +148,7 @@ class Integration(Record):
 class IntegrationSpan(Record):
     """A time during which an integration was on; the invoice reads it."""
 
+    integration_id: int
     integration = ForeignKeyField(Integration, on_delete="RESTRICT")
     started_at = InstantField()
     ended_at = InstantField(null=True)
@@ -145,7 +160,9 @@ class IntegrationSpan(Record):
 class IntegrationUser(Record):
     """A user to notify."""
 
+    integration_id: int
     integration = ForeignKeyField(Integration, on_delete="CASCADE", index=False)
+    user_id: int
     user = ForeignKeyField(User, on_delete="RESTRICT")
 
     class Meta:
@@ -155,6 +172,7 @@ class IntegrationUser(Record):
 class IntegrationEmail(Record):
     """An email to notify."""
 
+    integration_id: int
     integration = ForeignKeyField(Integration, on_delete="CASCADE", index=False)
     address = CharField(max_length=254)  # as shown
     ascii = CharField(max_length=254)  # as sent to
@@ -166,7 +184,9 @@ class IntegrationEmail(Record):
 class Key(Record):
     """An API key: all of it but the secret."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT")
+    resource_id: int
     resource = ForeignKeyField(User, on_delete="RESTRICT")
     handle = CharField(max_length=24, unique=True)  # key_…, what other systems may keep
     label = CharField(max_length=64)
@@ -182,11 +202,14 @@ class Key(Record):
     expires_on = DayField()  # the last local day on which the key works
     expiry_set_on = DayField()  # the local day on which that date was chosen
     lifetime_days = IntegerField()  # expires_on - expiry_set_on, which decides about notices
-    ends_at = InstantField(index=True)  # from this instant it is refused: the day after expires_on begins, or the overlap ends
+    ends_at = InstantField(
+        index=True
+    )  # from this instant it is refused: the day after expires_on begins, or the overlap ends
     revoked_at = InstantField(null=True)
     revoked_by = CharField(max_length=64, null=True)
     revoked_reason = CharField(max_length=200, null=True)
     rotated_at = InstantField(null=True)  # since then a successor has taken over; ends_at is the end of the overlap
+    rotated_from_id: int | None
     rotated_from = ForeignKeyField("self", null=True, unique=True, on_delete="RESTRICT")
 
     class Meta:
@@ -195,8 +218,9 @@ class Key(Record):
 
 
 class KeySpan(Record):
-    """A time during which a key worked. An expired key that is given a new date begins a second span; the invoice reads them."""
+    """A time during which a key worked; the invoice reads it. An expired key with a new date begins a second span."""
 
+    key_id: int
     key = ForeignKeyField(Key, on_delete="RESTRICT")
     started_at = InstantField()
     ended_at = InstantField()
@@ -208,6 +232,7 @@ class KeySpan(Record):
 class LastUse(Record):
     """When and from where a key was last accepted; apart from the key, so that a check never writes to it."""
 
+    key_id: int
     key = ForeignKeyField(Key, unique=True, on_delete="RESTRICT")
     at = InstantField()
     address = CharField(max_length=64)
@@ -229,7 +254,7 @@ class Email(Record):
     message_id = CharField(max_length=128, unique=True)
     context = JsonField()  # what the mail says, without any secret
     subject = CharField(max_length=256, null=True)  # known once rendered
-    raw = BlobField(null=True)  # the bytes, frozen at the first attempt
+    message = BlobField(null=True)  # the bytes, frozen at the first attempt
     state = CharField(
         max_length=16,
         constraints=[
@@ -247,12 +272,17 @@ class Email(Record):
     reply = TextField(null=True)  # what the relay said last, or why it was withdrawn
 
     class Meta:
-        indexes = (SQL("CREATE INDEX email_pending ON email (next_at, id) WHERE state IN ('queued', 'claimed', 'handing-over')"),)
+        indexes = (
+            SQL(
+                "CREATE INDEX email_pending ON email (next_at, id) WHERE state IN ('queued', 'claimed', 'handing-over')"
+            ),
+        )
 
 
 class Notice(Record):
     """A mail owed to one recipient for one reason, once: a key's threshold for one expiry date."""
 
+    key_id: int
     key = ForeignKeyField(Key, on_delete="RESTRICT", index=False)
     expires_on = DayField()
     threshold = IntegerField()  # days before expiry; -1 when it has expired
@@ -261,6 +291,7 @@ class Notice(Record):
         max_length=16,
         constraints=[Check("state IN ('mailed', 'covered', 'withdrawn', 'unreachable')")],
     )
+    email_id: int | None
     email = ForeignKeyField(Email, null=True, on_delete="RESTRICT")
     created_at = InstantField()
 
@@ -277,7 +308,9 @@ class Run(Record):
     job = CharField(max_length=32)
     scope = CharField(max_length=48)
     period = CharField(max_length=24)  # a local day, a month, or an hour
-    state = CharField(max_length=12, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'held', 'missed')")])
+    state = CharField(
+        max_length=12, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'held', 'missed')")]
+    )
     bounds = JsonField(null=True)  # the instants fixed when it was planned
     owner = CharField(max_length=64, null=True)
     attempt = IntegerField(default=0)  # the fence: a worker that lost its lease cannot finish
@@ -319,6 +352,7 @@ class ClockSeen(Record):
 class RefreshMarker(Record):
     """That a company's sandbox is to be, is being, or has been refreshed from production for one night."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
     night = DayField(index=True)
     state = CharField(max_length=8, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'missed')")])
@@ -359,6 +393,7 @@ class PriceList(Record):
 class ContractTerm(Record):
     """What was agreed with one company, for whole months, with its reference."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT")
     line = CharField(max_length=32)
     kind = CharField(max_length=32)
@@ -371,6 +406,7 @@ class ContractTerm(Record):
 class InvoiceMonth(Record):
     """One company's month: rated, parked with its error, or final."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
     month = CharField(max_length=7, index=True)
     state = CharField(max_length=8, constraints=[Check("state IN ('draft', 'parked', 'final')")])
@@ -390,6 +426,7 @@ class InvoiceMonth(Record):
 class InvoiceLine(Record):
     """What one company owes for one thing in one month, with its derivation."""
 
+    company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
     month = CharField(max_length=7, index=True)
     line_key = CharField(max_length=64)
@@ -414,6 +451,7 @@ class InvoiceLine(Record):
 
 
 # In the order in which they can be made. In writing: a list taken from subclasses misses what was not imported.
+# fmt: off
 TABLES: tuple[type[Record], ...] = (
     Setting, Admin, AdminKey, Event,
     Company, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail, Key, KeySpan, LastUse,

@@ -39,7 +39,9 @@ class PostgresServer:
             directory.chmod(0o700 if directory == self.cluster else 0o777)
             if self.user:
                 os.chown(directory, self.user.pw_uid, self.user.pw_gid)
-        self._run("initdb", "-D", str(self.cluster), "-U", "keydesk", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale")
+        self._run(
+            "initdb", "-D", str(self.cluster), "-U", "keydesk", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale"
+        )
         self.log = (self.base / "log").open("wb")
         self.process = self._start()
         self._wait()

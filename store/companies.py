@@ -1,0 +1,38 @@
+"""The customer: its days, its money, how many licensed users it pays for."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from store.errors import NotFound
+from store.fields import seconds
+from store.rules import calendar
+from store.tables import Company, Licence
+
+
+def get(company_id: int) -> Company:
+    """The company, or NotFound."""
+    found: Company | None = Company.get_or_none(Company.id == company_id)
+    if found is None:
+        raise NotFound("There is no such company any more; go back and look again.")
+    return found
+
+
+def zone(company: Company) -> ZoneInfo:
+    """The zone in which the company's days begin and end."""
+    return calendar.zone(company.time_zone)
+
+
+def today(company: Company, now: datetime) -> date:
+    """The company's local day."""
+    return calendar.local_day(now, zone(company))
+
+
+def licences_at(company_id: int, now: datetime) -> int:
+    """How many licensed users are paid for at this instant; 0 when nothing was ever said."""
+    newest = (
+        Licence.select()
+        .where(Licence.company == company_id, Licence.at <= seconds(now))
+        .order_by(Licence.at.desc())
+        .first()
+    )
+    return 0 if newest is None else int(newest.licences)

@@ -1,0 +1,81 @@
+"""The peppers: secrets outside the store without which its digests of keys are worth nothing.
+
+The file holds one line a version, `1:` and 64 hex digits; the highest makes new keys, all accept. Losing it makes every
+key unknown, so it is backed up apart from the store.
+"""
+
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from store.database import private_directory
+from store.errors import Refused, SettingsWrong
+
+_LINE = re.compile(r"([1-9][0-9]{0,4}):([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Peppers:
+    """All versions. No representation shows a secret."""
+
+    secrets: dict[int, bytes] = field(repr=False)
+
+    @property
+    def current(self) -> int:
+        """The version that new keys are made with."""
+        return max(self.secrets)
+
+
+def make(path: Path) -> Peppers:
+    """Write a first pepper into a new file (0600). Refused when there is one: it may be somebody's only copy."""
+    private_directory(path.parent)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise Refused(
+            f"There is a pepper file already: {path}. Keep it; without it no key made with it works."
+        ) from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"1:{secrets.token_hex(32)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return load(path)
+
+
+def load(path: Path) -> Peppers:
+    """Read the file. SettingsWrong when it is missing, readable by others, or not written as it must be."""
+    text = read_secret(path, "pepper file", "Restore it from where you keep it, or run `keydesk init` for a new store.")
+    found: dict[int, bytes] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise SettingsWrong(
+                f"{path}:{number} is not a pepper (a version, a colon, 64 hex digits); restore the file."
+            )
+        found[int(match[1])] = bytes.fromhex(match[2])
+    if not found:
+        raise SettingsWrong(f"The pepper file {path} is empty; restore it from where you keep it.")
+    return Peppers(found)
+
+
+def read_secret(path: Path, what: str, otherwise: str) -> str:
+    """The text of a secret file that only its owner can read; SettingsWrong says what to do when it is not so."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SettingsWrong(f"The {what} {path} is not there. {otherwise}") from None
+    except OSError as error:
+        raise SettingsWrong(
+            f"The {what} {path} cannot be read ({error.strerror}). Make it yours and of mode 0600."
+        ) from None
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o077:
+            raise SettingsWrong(f"The {what} {path} can be read by others (mode {mode:04o}). Run `chmod 600 {path}`.")
+        try:
+            return file.read()
+        except UnicodeDecodeError:
+            raise SettingsWrong(f"The {what} {path} is not text. {otherwise}") from None

@@ -1,0 +1,63 @@
+"""Who is told: each address once, however many roles it has."""
+
+from dataclasses import dataclass
+
+from store.tables import Integration, IntegrationEmail, IntegrationUser, User
+
+API_ACCESS = "api_access"
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One address and why mail goes there: `resource`, `user-to-notify`, `email-to-notify`; several roles, one mail."""
+
+    address: str  # as sent to
+    name: str
+    roles: tuple[str, ...]
+
+
+def recipients(company_id: int, resource_id: int | None = None) -> tuple[Recipient, ...]:
+    """Who hears of a change or a notice: the resource, the users and the emails to notify; each address once.
+
+    A user who is not active or has no address is not reachable and is left out.
+    """
+    found: dict[str, Recipient] = {}
+
+    def add(address: str, name: str, role: str) -> None:
+        known = found.get(address.lower())
+        if known is None:
+            found[address.lower()] = Recipient(address, name, (role,))
+        elif role not in known.roles:
+            found[address.lower()] = Recipient(known.address, known.name or name, (*known.roles, role))
+
+    if resource_id is not None:
+        resource = User.get_or_none(User.id == resource_id)
+        if resource is not None and resource.deactivated_at is None and resource.email_ascii:
+            add(resource.email_ascii, resource.name, "resource")
+    row = api_access_row(company_id)
+    if row is not None:
+        users = (
+            User.select()
+            .join(IntegrationUser)
+            .where(
+                IntegrationUser.integration == row.id,
+                User.deactivated_at.is_null(),
+                User.email_ascii != "",
+            )
+        )
+        for user in users.order_by(User.folded, User.id):
+            add(user.email_ascii, user.name, "user-to-notify")
+        for email in (
+            IntegrationEmail.select().where(IntegrationEmail.integration == row.id).order_by(IntegrationEmail.id)
+        ):
+            add(email.ascii, "", "email-to-notify")
+    return tuple(found.values())
+
+
+def api_access_row(company_id: int) -> Integration | None:
+    """The company's API Access, None when it never opened the form."""
+    found: Integration | None = Integration.get_or_none(
+        Integration.company == company_id,
+        Integration.code == API_ACCESS,
+    )
+    return found
