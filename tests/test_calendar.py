@@ -241,6 +241,17 @@ def test_last_months_lines_are_due_on_the_first_at_3_in_the_company(now: str, pl
     assert calendar.latest_month_due(instant(now), ZoneInfo(place)) == month
 
 
+def test_a_month_that_has_been_due_stays_due_when_the_clock_is_put_back_over_midnight() -> None:
+    st_johns = ZoneInfo("America/St_Johns")  # 00:01 on 1 November 2009 became 23:01 on 31 October
+
+    due = [
+        calendar.latest_month_due(instant(f"2009-11-01T{time}"), st_johns, hour=0)
+        for time in ("02:29:59", "02:30:00", "02:40:00")
+    ]
+
+    assert due == ["2009-09", "2009-10", "2009-10"]
+
+
 @pytest.mark.parametrize(
     ("now", "month"),
     [("2026-12-04T01:59:59", "2026-10"), ("2026-12-04T02:00:00", "2026-11"), ("2026-12-01T02:00:00", "2026-10")],

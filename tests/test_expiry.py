@@ -66,8 +66,12 @@ def test_two_years_count_from_today_and_not_from_the_old_date() -> None:
 
 
 @pytest.mark.parametrize("new", [date(2026, 11, 23), date(2026, 12, 6), date(2026, 12, 7)])
-def test_a_test_key_is_shortened(new: date) -> None:
+def test_a_test_key_is_shortened_or_left_as_it_is(new: date) -> None:
     expiry.check_edit("test", date(2026, 12, 7), new, TODAY)
+
+
+def test_a_test_key_on_its_last_day_has_not_expired() -> None:
+    expiry.check_edit("test", TODAY, TODAY, TODAY)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_every_single_wrong_character_is_noticed() -> None:
         "1dp_" + PROD[4:],
         "p_" + "0" * 42,
         "a" * 17 + PROD[2:],
+        "kdp_" + "_" * 36 + "3m4GV5",  # the check is right
         "k" * 10_000_000,
     ],
 )

@@ -40,7 +40,7 @@ class ParsedKey:
 
 def check_prefix(prefix: str) -> str:
     """Give the prefix back, or raise FormatWrong."""
-    if len(prefix) > 16 or not PREFIX_PATTERN.fullmatch(prefix):
+    if not PREFIX_PATTERN.fullmatch(prefix):
         raise FormatWrong("A key prefix is 2 to 16 small letters and digits (a-z, 0-9) and starts with a letter.")
     return prefix
 
