@@ -1,7 +1,7 @@
 """The filter language of the desk, the command line and links: words, and fields like `state:expired env:prod`.
 
 A filter is a row of terms, all of which must hold. A term is a word or `"several words"`, or `field:value`; a minus
-before it turns it round. In quotes, `\\"` and `\\\\` stand for themselves.
+before it turns it round. In quotes, a backslash makes the quote or backslash after it an ordinary character.
 """
 
 import re
@@ -87,7 +87,9 @@ def _checked(term: Term, grammar: Grammar) -> Term:
         return term
     if term.field not in grammar:
         fields = ", ".join(f"{field}:" for field in grammar) or "none"
-        raise FormatWrong(f"There is no field {term.field}: here; the fields are {fields}. Put a text with a colon in quotes.")
+        raise FormatWrong(
+            f"There is no field {term.field}: here; the fields are {fields}. Put a text with a colon in quotes."
+        )
     choices = grammar[term.field]
     if choices is not None and not one_of(term, choices):
         raise FormatWrong(f"{term.field}: cannot be {term.value!r}; choose {', '.join(choices)}.")
