@@ -1,0 +1,332 @@
+"""The run ledger: what is owed, who runs it, what became of it. Each job, scope and period has one row.
+
+A worker claims a run (a lease, and an attempt number that fences off whoever lost it), and closes it in the transaction
+that writes its rows: a crash anywhere leaves nothing behind but a lease that runs out.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from store import clock_seen
+from store.actors import Actor
+from store.change import change
+from store.database import backend, run_sql, session, transact, writing
+from store.errors import KeydeskError, NotFound, Refused
+from store.fields import canonical, seconds
+from store.tables import Run
+
+LEASE = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=1)
+EVERYWHERE = "all"  # the scope of a job for which the time zone does not matter
+
+
+class LeaseLost(KeydeskError):
+    """Another worker has taken the run over; nothing of this attempt's transaction was kept."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that is owed from `not_before` on. `bounds` are epoch seconds, fixed so that a repeat uses the same cut."""
+
+    job: str
+    scope: str
+    period: str
+    state: str  # due, held or missed
+    not_before: datetime
+    bounds: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One line of the ledger. `attempt` and `owner` together are the right to finish it."""
+
+    id: int
+    job: str
+    scope: str
+    period: str
+    state: str
+    attempt: int
+    owner: str | None
+    bounds: dict[str, int]
+    planned_at: datetime
+    not_before: datetime
+    lease_until: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    rows: int | None = None
+    error: str | None = None
+
+
+# Planning
+
+# A held run is due by itself once time really gets there.
+_PLAN = """
+    INSERT INTO run (job, scope, period, state, bounds, attempt, planned_at, not_before, finished_at)
+    VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)
+    ON CONFLICT (job, scope, period) DO UPDATE
+    SET state = excluded.state, not_before = excluded.not_before, finished_at = excluded.finished_at
+    WHERE run.state = 'held' AND excluded.state <> 'held'
+"""
+
+
+def plan(planned: Iterable[Planned], now: datetime) -> int:
+    """Put the runs into the ledger and give how many rows that changed. One that is there already stays as it is."""
+    ordered = sorted(planned, key=lambda each: (each.job, each.scope, each.period))
+
+    def insert() -> int:
+        changed = 0
+        for each in ordered:
+            finished = seconds(now) if each.state == "missed" else None
+            values = (each.job, each.scope, each.period, each.state, canonical(each.bounds))
+            changed += run_sql(_PLAN, (*values, seconds(now), seconds(each.not_before), finished)).rowcount
+        return changed
+
+    if not ordered:
+        return 0
+    with session():
+        return transact(insert)
+
+
+def give_up_older(job: str, scope: str, period: str, now: datetime) -> int:
+    """Close what is still due before `period`: it is missed, or failed when it was tried. Gives how many runs."""
+    text = """
+        UPDATE run SET state = CASE WHEN attempt = 0 THEN 'missed' ELSE 'failed' END, finished_at = ?,
+                       owner = NULL, lease_until = NULL
+        WHERE job = ? AND scope = ? AND period < ?
+          AND (state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))
+    """
+    with session(), writing():
+        return int(run_sql(text, (seconds(now), job, scope, period, seconds(now))).rowcount)
+
+
+def newest_period(job: str, scope: str, upto: str) -> str | None:
+    """The newest period up to `upto` that the ledger knows of, held ones left out."""
+    text = "SELECT max(period) FROM run WHERE job = ? AND scope = ? AND period <= ? AND state <> 'held'"
+    with session():
+        found = run_sql(text, (job, scope, upto)).fetchone()[0]
+    return None if found is None else str(found)
+
+
+def known_periods(job: str, scope: str) -> frozenset[str]:
+    """Every period of a job in a scope that the ledger knows of, held ones left out."""
+    with session():
+        found = run_sql(
+            "SELECT period FROM run WHERE job = ? AND scope = ? AND state <> 'held'", (job, scope)
+        ).fetchall()
+    return frozenset(str(row[0]) for row in found)
+
+
+# Claiming. The oldest first; within one job and scope never a period before the one ahead of it is closed.
+
+_CLAIMABLE = """
+    SELECT ready.id FROM run AS ready
+    WHERE ready.state IN ('due', 'running') AND ready.not_before <= ? AND (ready.state = 'due' OR ready.lease_until < ?)
+      AND ready.job IN ({jobs})
+      AND NOT EXISTS (
+        SELECT 1 FROM run AS ahead WHERE ahead.job = ready.job AND ahead.scope = ready.scope
+        AND ahead.period < ready.period AND ahead.state IN ('due', 'running'))
+    ORDER BY ready.not_before, ready.id LIMIT 1
+"""
+_TAKE = """
+    SET state = 'running', owner = ?, attempt = attempt + 1, lease_until = ?, started_at = ?
+"""
+
+
+def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEASE) -> RunRow | None:
+    """Take the oldest run of these jobs that is due, or whose worker let its lease run out; None when there is none."""
+    wanted = _CLAIMABLE.format(jobs=", ".join("?" * len(jobs)))
+    which = (seconds(now), seconds(now), *jobs)
+    taken = (owner, seconds(now + lease), seconds(now))
+
+    def take() -> RunRow | None:
+        if backend() == "postgresql":
+            text = (
+                f"WITH one AS MATERIALIZED ({wanted} FOR UPDATE OF ready SKIP LOCKED) "
+                f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING run.id"
+            )
+            found = run_sql(text, (*which, *taken)).fetchall()
+        else:
+            found = run_sql(f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING id", (*taken, *which)).fetchall()
+        return _row(Run.get_by_id(found[0][0])) if found else None
+
+    with session():
+        if run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
+            return None
+        return transact(take)
+
+
+def extend(run: RunRow, now: datetime, lease: timedelta = LEASE) -> None:
+    """Keep the run for another lease. Raises LeaseLost when it is no longer this attempt's."""
+    with session(), writing():
+        _fenced(run, lease_until=now + lease)
+
+
+# Closing
+
+
+def execute(run: RunRow, body: Callable[[RunRow, datetime], int], now: datetime) -> int:
+    """Close the run and write its rows, one transaction; gives how many. Raises LeaseLost, or what `body` raises."""
+
+    def whole() -> int:
+        _close(run, now)
+        rows = body(run, now)
+        run_sql("UPDATE run SET rows = ? WHERE id = ?", (rows, run.id))
+        return rows
+
+    with session():
+        return transact(whole)
+
+
+def finish(run: RunRow, rows: int, now: datetime) -> None:
+    """Close a run whose rows were written in transactions of their own. Raises LeaseLost."""
+    with session(), writing():
+        _close(run, now)
+        run_sql("UPDATE run SET rows = ? WHERE id = ?", (rows, run.id))
+
+
+def fail(run: RunRow, error: str, now: datetime) -> datetime:
+    """Record why this attempt failed; the run is due again after a wait that grows. Gives when. Raises LeaseLost."""
+    again = now + wait_after(run.attempt)
+    with session(), writing():
+        _fenced(run, state="due", owner=None, lease_until=None, error=error, not_before=again)
+    return again
+
+
+def wait_after(attempt: int) -> timedelta:
+    """1, 2, 4 … minutes after the first, second, third failed attempt; never more than an hour."""
+    return min(timedelta(minutes=2 ** min(attempt - 1, 6)), LONGEST_WAIT)
+
+
+def put_back(owner: str) -> int:
+    """Make what this worker has claimed due again, as it stops. Gives how many runs."""
+    text = "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL WHERE state = 'running' AND owner = ?"
+    with session(), writing():
+        return int(run_sql(text, (owner,)).rowcount)
+
+
+def return_leases(now: datetime) -> int:
+    """Make due again what a dead worker held. Gives how many runs."""
+    text = "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL WHERE state = 'running' AND lease_until < ?"
+    with session(), writing():
+        return int(run_sql(text, (seconds(now),)).rowcount)
+
+
+def forget(job: str, before: datetime) -> int:
+    """Delete the closed runs of a job that was finished before an instant. Gives how many rows."""
+    text = "DELETE FROM run WHERE job = ? AND state IN ('done', 'missed', 'failed') AND finished_at < ?"
+    with session(), writing():
+        return int(run_sql(text, (job, seconds(before))).rowcount)
+
+
+def reopen(run_id: int, now: datetime) -> bool:
+    """Make a done run due again because there is more for it to do. False when it was not done any more."""
+    text = "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL WHERE id = ? AND state = 'done'"
+    with session(), writing():
+        return bool(run_sql(text, (seconds(now), run_id)).rowcount)
+
+
+def _close(run: RunRow, now: datetime) -> None:
+    _fenced(run, state="done", owner=None, lease_until=None, error=None, finished_at=now)
+
+
+def _fenced(run: RunRow, **values: Any) -> None:
+    mine = (Run.id == run.id) & (Run.attempt == run.attempt) & (Run.owner == run.owner) & (Run.state == "running")
+    if Run.update(**values).where(mine).execute() != 1:
+        raise LeaseLost(
+            f"The run {name_of(run)} was taken over by another worker; nothing of attempt {run.attempt} was kept.",
+        )
+
+
+# What a person does
+
+
+def release(actor: Actor, run_ids: Sequence[int], now: datetime) -> None:
+    """Let held runs go: the clock was right, and is believed from here on. Refused unless all of them are held."""
+    with change(actor, "run.release", None, now) as made:
+        for run_id in run_ids:
+            run = get(run_id)
+            text = "UPDATE run SET state = 'due', not_before = ? WHERE id = ? AND state = 'held'"
+            if run_sql(text, (seconds(now), run_id)).rowcount != 1:
+                raise Refused(f"The run {name_of(run)} is {run.state}, not held; there is nothing to release.")
+            made.event("run.release", f"run {name_of(run)}", None, before={"state": "held"}, after={"state": "due"})
+        clock_seen.set_to(now)
+
+
+def run_now(actor: Actor, run_id: int, now: datetime) -> None:
+    """Make a run that waits after a failure, or was given up, due at once. Refused when it is done, running or held."""
+    with change(actor, "run.now", None, now) as made:
+        run = get(run_id)
+        text = (
+            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL "
+            "WHERE id = ? AND state IN ('due', 'failed', 'missed')"
+        )
+        if run_sql(text, (seconds(now), run_id)).rowcount != 1:
+            raise Refused(
+                f"The run {name_of(run)} is {run.state}; only one that is due, failed or missed can be run now."
+            )
+        made.event("run.now", f"run {name_of(run)}", None, before={"state": run.state}, after={"state": "due"})
+
+
+# Looking
+
+
+def get(run_id: int) -> RunRow:
+    """One run, or NotFound."""
+    with session():
+        row = Run.get_or_none(Run.id == run_id)
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return _row(row)
+
+
+def listed(
+    *,
+    states: Sequence[str] = (),
+    job: str | None = None,
+    before_id: int | None = None,
+    limit: int = 100,
+) -> list[RunRow]:
+    """The ledger, newest first; the next page begins before the last id of this one."""
+    wanted = Run.select().order_by(Run.id.desc()).limit(limit)
+    if states:
+        wanted = wanted.where(Run.state.in_(states))
+    if job is not None:
+        wanted = wanted.where(Run.job == job)
+    if before_id is not None:
+        wanted = wanted.where(Run.id < before_id)
+    with session():
+        return [_row(row) for row in wanted]
+
+
+def unwell() -> list[RunRow]:
+    """What a person should look at: runs that are held, and runs whose last attempt failed."""
+    wanted = Run.select().where((Run.state == "held") | (Run.state.in_(("due", "running")) & Run.error.is_null(False)))
+    with session():
+        return [_row(row) for row in wanted.order_by(Run.not_before, Run.id)]
+
+
+def name_of(run: RunRow) -> str:
+    """As people read it: `expiry-notices Europe/Oslo 2026-11-23`."""
+    return " ".join(part for part in (run.job, run.scope, run.period) if part != EVERYWHERE)
+
+
+def _row(row: Run) -> RunRow:
+    return RunRow(
+        id=row.id,
+        job=row.job,
+        scope=row.scope,
+        period=row.period,
+        state=row.state,
+        attempt=row.attempt,
+        owner=row.owner,
+        bounds=row.bounds or {},
+        planned_at=row.planned_at,
+        not_before=row.not_before,
+        lease_until=row.lease_until,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        rows=row.rows,
+        error=row.error,
+    )

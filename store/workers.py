@@ -1,0 +1,101 @@
+"""The worker processes, as each last said of itself."""
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from store.database import backend, run_sql, session, writing
+from store.errors import Refused
+from store.fields import seconds
+from store.tables import Worker
+
+QUIET_AFTER = timedelta(minutes=5)  # a worker that has said nothing for so long is taken for dead
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine as it runs now. Its containers share the boot id; over a boot it keeps the name."""
+
+    name: str
+    boot_id: str
+
+
+def this_host() -> Host:
+    """The machine that this process runs on; where there is no boot id, its network address stands in."""
+    try:
+        boot = _BOOT_ID.read_text().strip()
+    except OSError:
+        boot = f"node-{uuid.getnode():x}"
+    return Host(socket.gethostname()[:64], boot[:40])
+
+
+def register(host: Host, version: str, now: datetime, pid: int | None = None) -> str:
+    """Enter a worker that starts, and give its name.
+
+    Refused on SQLite while a worker of another machine is alive: SQLite's locks do not reach over machines.
+    """
+    pid = os.getpid() if pid is None else pid
+    name = f"{host.name[:40]}:{pid}:{uuid.uuid4().hex[:8]}"
+    with session(), writing():
+        if backend() == "sqlite":
+            _refuse_second_host(host, now)
+        Worker.create(
+            name=name,
+            host=host.name,
+            boot_id=host.boot_id,
+            pid=pid,
+            version=version[:16],
+            started_at=now,
+            last_tick=now,
+        )
+    return name
+
+
+def _refuse_second_host(host: Host, now: datetime) -> None:
+    # A reboot keeps the name, a container keeps the boot id: only a machine where both differ is another one.
+    other = Worker.get_or_none(
+        (Worker.stopped_at >> None)
+        & (Worker.last_tick > now - QUIET_AFTER)
+        & (Worker.host != host.name)
+        & (Worker.boot_id != host.boot_id),
+    )
+    if other is not None:
+        minutes = QUIET_AFTER // timedelta(minutes=1)
+        raise Refused(
+            f"A worker on {other.host} uses this SQLite store, and SQLite is safe on one machine only. Stop that "
+            f"worker (or, if it is dead, wait {minutes} minutes), or move the store to PostgreSQL.",
+        )
+
+
+def tick(name: str, now: datetime, error: str | None = None) -> None:
+    """Say that the worker is alive, and its last error; None leaves the one before standing."""
+    text = "UPDATE worker SET last_tick = ?, last_error = COALESCE(?, last_error) WHERE name = ?"
+    with session(), writing():
+        run_sql(text, (seconds(now), error, name))
+
+
+def stop(name: str, now: datetime) -> None:
+    """Say that the worker has stopped by its own will."""
+    with session(), writing():
+        run_sql("UPDATE worker SET last_tick = ?, stopped_at = ? WHERE name = ?", (seconds(now), seconds(now), name))
+
+
+def listed(limit: int = 50) -> list[Worker]:
+    """The workers, the one heard of last first."""
+    with session():
+        return list(Worker.select().order_by(Worker.last_tick.desc(), Worker.id.desc()).limit(limit))
+
+
+def alive(now: datetime) -> list[Worker]:
+    """The workers that have neither stopped nor been quiet for too long."""
+    return [row for row in listed() if row.stopped_at is None and row.last_tick > now - QUIET_AFTER]
+
+
+def forget(before: datetime) -> int:
+    """Delete the workers that were last heard of before an instant. Gives how many rows."""
+    with session(), writing():
+        return int(run_sql("DELETE FROM worker WHERE last_tick < ?", (seconds(before),)).rowcount)
