@@ -1,0 +1,5 @@
+"""`python -m keydesk`."""
+
+from keydesk.command import main
+
+main()

@@ -1,0 +1,236 @@
+"""`keydesk`: one command. What it can do is said here; each verb does it in its own errand."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from importlib import import_module
+from pathlib import Path
+
+from keydesk import __version__, settings
+from store.errors import KeydeskError
+
+_PAGE = """\
+The desk where API keys are handed out, watched, extended, revoked and charged for.
+
+Without a verb it opens the desk on your own store (after a short welcome, the first time).
+
+every day
+  keydesk                     open the desk
+  keydesk worker              the part that never sleeps: markers, notices, invoice lines, mails
+  keydesk demo                a living world to try it on; nothing of yours is touched
+
+setting up
+  keydesk init                make the store, the pepper and the settings file, or bring an older store up to date
+  keydesk import FILE...      take companies, users and licences from CSV or JSON: all of it or nothing
+  keydesk prices FILE         publish a price list
+  keydesk admin ...           who may log in over SSH, and with which key
+  keydesk doctor              look at store, worker, mail, pepper and clock, and say what to do
+
+for programs and pipelines
+  keydesk key accept          is the key on standard input accepted? exit status 0 yes, 3 no
+  keydesk key show|revoke     by handle
+  keydesk sandbox next|done|fail    take and report sandbox refreshes
+  keydesk run JOB             run one job now, or show what it would do (--dry-run)
+  keydesk mail show|preview|test    read a mail, see every kind of mail, send a test mail
+  keydesk events verify       check the chain of the audit log
+  keydesk backup FILE         a checked copy of the store, while everything runs
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no."""
+    given = parser().parse_args(arguments)
+    try:
+        status = _run(given)
+    except KeydeskError as error:
+        sys.stderr.write(f"keydesk: {error}\n")
+        status = 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def now() -> datetime:
+    """The one place where the command reads a clock: whole seconds, UTC."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _run(given: argparse.Namespace) -> int:
+    # Late, so that a verb pays only for what it needs: the worker no Textual, `key accept` neither.
+    errand = import_module(f"keydesk.errands.{given.errand}")
+    status: int = errand.run(given, settings.load(given.settings, os.environ), now)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="keydesk",
+        description=_PAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        usage="keydesk [--settings FILE] [VERB ...]",
+    )
+    top.add_argument("--version", action="version", version=f"keydesk {__version__}")
+    top.add_argument("--settings", type=Path, metavar="FILE", help="the settings file (default: your own)")
+    top.set_defaults(errand="desk", read_only=False)
+    verbs = top.add_subparsers(metavar="", title="verbs", help=argparse.SUPPRESS)
+
+    def verb(name: str, errand: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made.set_defaults(errand=errand, verb=name)
+        return made
+
+    _desk(verb("desk", "desk", "Open the desk."))
+    _worker(verb("worker", "worker", "Run the worker until it is told to stop (SIGTERM)."))
+    _demo(verb("demo", "demo", "Open the desk on a living world in a temporary folder."))
+    _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
+    _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
+    _prices(verb("prices", "prices", "Publish a price list; it is never changed afterwards."))
+    _admin(verb("admin", "admin", "Who may use the desk over SSH."))
+    _key(verb("key", "key", "Ask about one key, or revoke it."))
+    _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
+    _job(verb("run", "job", "Run one job now, as of a day, or show what it would do."))
+    _mail(verb("mail", "mail", "Read a mail, see every kind of mail, or send a test mail."))
+    _events(verb("events", "events", "Check the audit log."))
+    _backup(verb("backup", "backup", "Copy the SQLite store while everything runs; the copy is checked."))
+    verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
+    _ssh(verb("ssh", "ssh", "What sshd calls: list the keys of an admin, or open a session."))
+    return top
+
+
+def _desk(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--read-only", action="store_true", help="show everything, change nothing")
+
+
+def _worker(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--once", action="store_true", help="do what is due now and end, for cron")
+    verb.add_argument(
+        "--clock-from",
+        type=_instant,
+        metavar="INSTANT",
+        help="live through simulated time from this UTC instant instead of reading the clock, then end",
+    )
+    verb.add_argument("--days", type=int, default=40, help="how many simulated days (default 40)")
+    verb.add_argument("--step-minutes", type=int, default=30, help="how far each simulated tick goes (default 30)")
+
+
+def _demo(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--keep", action="store_true", help="leave the temporary folder behind and say where it is")
+    verb.add_argument("--build-only", type=Path, metavar="DIR", help="only build the world there, for scripts")
+    verb.add_argument("--seed", type=int, default=1, help="another world")
+
+
+def _init(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--vendor", help="your company's name, as mails say it")
+    verb.add_argument("--prefix", default="kd", help="what every key begins with (default kd); never changed later")
+    verb.add_argument("--time-zone", default="Europe/Oslo", help="of companies that name none (default Europe/Oslo)")
+
+
+def _import(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="CSV files, told apart by their headers, or JSON"
+    )
+
+
+def _prices(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", type=Path, metavar="FILE", help="a TOML file with one or more price lists")
+    verb.add_argument("--check", action="store_true", help="read it and say what is wrong, publish nothing")
+
+
+def _admin(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    add = acts.add_parser("add", help="let somebody in")
+    add.add_argument("name")
+    add.add_argument("--role", choices=("operator", "company-admin", "auditor"), required=True)
+    add.add_argument("--company", metavar="ID", help="the one company (its external id) that this admin sees")
+    add.add_argument("--key", type=Path, metavar="FILE", help="a file with the public SSH key; - for standard input")
+    key = acts.add_parser("add-key", help="another public key for an admin")
+    key.add_argument("name")
+    key.add_argument("--key", type=Path, metavar="FILE", required=True)
+    remove = acts.add_parser("remove-key", help="take a public key away")
+    remove.add_argument("fingerprint")
+    disable = acts.add_parser("disable", help="end an admin's access at once")
+    disable.add_argument("name")
+    acts.add_parser("list", help="who may log in")
+
+
+def _key(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    accept = acts.add_parser("accept", help="read a key from standard input and answer in JSON")
+    accept.add_argument("--environment", choices=("prod", "sandbox"), required=True)
+    accept.add_argument("--address", default="", help="where the call came from, kept as the last use")
+    accept.add_argument("--why", action="store_true", help="say the reason too (for admins, not for callers)")
+    show = acts.add_parser("show", help="all that is known of a key")
+    show.add_argument("handle", help="key_… as the desk shows it")
+    revoke = acts.add_parser("revoke", help="end a key at once and for good")
+    revoke.add_argument("handle")
+    revoke.add_argument("--reason", required=True)
+
+
+def _sandbox(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    claim = acts.add_parser("next", help="take the refreshes that are due; one JSON object a line")
+    claim.add_argument("--limit", type=int, default=1)
+    claim.add_argument("--lease-minutes", type=int, default=60, help="how long they are yours (default 60)")
+    for name, text in (("done", "the sandbox is fresh"), ("fail", "it went wrong"), ("heartbeat", "still at it")):
+        act = acts.add_parser(name, help=text)
+        act.add_argument("token", help="what `next` gave you")
+        if name != "heartbeat":
+            act.add_argument("--message", required=name == "fail", default="")
+
+
+def _job(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "job", help="expiry-notices, sandbox-refresh, invoice-lines, invoice-final, deliver-mail, housekeeping"
+    )
+    verb.add_argument("--as-of", type=_day, metavar="DATE", help="as if it were that local day")
+    verb.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+
+
+def _mail(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    show = acts.add_parser("show", help="one mail of the outbox: its text, attempts and the relay's answers")
+    show.add_argument("id", type=int, nargs="?", help="its number; without one, the newest mails are listed")
+    preview = acts.add_parser("preview", help="a sample of a kind of mail")
+    preview.add_argument("kind", nargs="?", help="the kind; without one, the kinds are listed")
+    preview.add_argument("--html", type=Path, metavar="FILE", help="write the HTML part there")
+    preview.add_argument("--eml", type=Path, metavar="FILE", help="write the whole message there")
+    test = acts.add_parser("test", help="queue a test mail to an address")
+    test.add_argument("address")
+
+
+def _events(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("act", choices=("verify",))
+
+
+def _backup(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", type=Path, metavar="FILE")
+
+
+def _ssh(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    keys = acts.add_parser("authorized-keys", help="AuthorizedKeysCommand: print the key if it may log in")
+    keys.add_argument("type", help="%%t")
+    keys.add_argument("blob", help="%%k")
+    acts.add_parser("session", help="ForceCommand: open the desk for whoever's key sshd checked")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-12-01") from None
+
+
+def _instant(text: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-11-23T00:00") from None
+    return read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)

@@ -1,0 +1,32 @@
+"""Opening the store for a verb, and saying who acts at this machine."""
+
+import getpass
+import os
+from pathlib import Path
+
+from keydesk.settings import Settings
+from store import database, migrations
+from store.actors import Actor
+from store.errors import SettingsWrong, StoreUnavailable
+
+
+def open_store(settings: Settings) -> None:
+    """Bind this process to the store and check that it is there, whole, and of this program's version."""
+    location = settings.store_location()
+    if "://" not in location:
+        path = Path(location).expanduser()
+        if not path.exists():
+            raise StoreUnavailable(
+                f"There is no store at {path}. Run `keydesk init` to make one, or `keydesk demo` to look."
+            )
+        if path.stat().st_mode & 0o077:
+            raise SettingsWrong(f"The store {path} can be read by others. Run `chmod 600 {path}`.")
+        location = str(path)
+    database.bind(location, password=settings.store_password())
+    migrations.check()
+
+
+def local_actor() -> Actor:
+    """The person at this machine, who owns the store: an operator under the login name."""
+    origin = "local " + (os.ttyname(0).removeprefix("/dev/") if os.isatty(0) else "command")
+    return Actor(getpass.getuser(), "operator", origin)

@@ -1,0 +1,259 @@
+"""What a machine's owner decides: where the store is, how mail leaves, what refreshes a sandbox.
+
+One TOML file and environment variables (`KEYDESK_MAIL_HOST` is `host` in `[mail]`); a variable wins over the file. A
+name that is not known is refused, so that a slip of the pen is not silently ignored. Secrets stand in neither: they are
+files of mode 0600, or systemd credentials.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import platformdirs
+
+from store.errors import SettingsWrong
+from store.peppers import Peppers, read_secret
+from store.peppers import load as load_peppers
+
+TLS_MODES: Final = ("implicit", "starttls", "none")
+
+
+def _said(text: str, **options: Any) -> Any:
+    """A setting with the sentence that explains it in the documentation."""
+    return field(metadata={"text": text}, **options)
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """Where the store is."""
+
+    location: str = _said("A file's path, or postgresql://user@host/name?sslmode=verify-full", default="")
+    password_file: str = _said("The file with PostgreSQL's password", default="")
+
+
+@dataclass(frozen=True)
+class KeySettings:
+    """How keys are kept."""
+
+    pepper_file: str = _said("The file with the peppers; back it up apart from the store", default="")
+
+
+@dataclass(frozen=True)
+class MailSettings:
+    """How mail leaves. Without a host it stays in the outbox."""
+
+    host: str = _said("The relay's name", default="")
+    port: int = _said("Its port: 587 for starttls, 465 for implicit", default=587)
+    tls: str = _said("implicit, starttls, or none (a relay on this machine only)", default="starttls")
+    username: str = _said("The login at the relay, when it asks for one", default="")
+    password_file: str = _said("The file with the relay's password", default="")
+    ca_file: str = _said("Certificates to trust instead of the system's", default="")
+    sender: str = _said("The From address, read by somebody", default="")
+    reply_to: str = _said("Where answers go; the sender when empty", default="")
+
+
+@dataclass(frozen=True)
+class SandboxSettings:
+    """How sandboxes are refreshed."""
+
+    command: tuple[str, ...] = _said("What refreshes one company: program and arguments; no shell", default=())
+    timeout_minutes: int = _said("How long it may take", default=60)
+
+
+@dataclass(frozen=True)
+class DeskSettings:
+    """What the desk allows."""
+
+    read_only: bool = _said("Show everything, change nothing", default=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of it. `source` is the file that was read, None when there was none."""
+
+    store: StoreSettings = field(default_factory=StoreSettings)
+    keys: KeySettings = field(default_factory=KeySettings)
+    mail: MailSettings = field(default_factory=MailSettings)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    desk: DeskSettings = field(default_factory=DeskSettings)
+    source: Path | None = None
+    credentials: Path | None = None  # systemd's credentials directory
+
+    def peppers(self) -> Peppers:
+        """The peppers of this installation; SettingsWrong says what is wrong with their file."""
+        return load_peppers(self._secret(self.keys.pepper_file, "keydesk.pepper") or default_pepper_file())
+
+    def pepper_path(self) -> Path:
+        """Where the peppers are, or will be made."""
+        return self._secret(self.keys.pepper_file, "keydesk.pepper") or default_pepper_file()
+
+    def store_password(self) -> str | None:
+        """PostgreSQL's password, None when it asks for none."""
+        return self._password(self.store.password_file, "keydesk.store-password", "PostgreSQL password file")
+
+    def mail_password(self) -> str | None:
+        """The relay's password, None when it asks for none."""
+        return self._password(self.mail.password_file, "keydesk.mail-password", "mail password file")
+
+    def store_location(self) -> str:
+        """The store as configured, or the user's own file."""
+        return self.store.location or str(default_store())
+
+    def _secret(self, named: str, credential: str) -> Path | None:
+        if named:
+            return Path(named).expanduser()
+        offered = self.credentials / credential if self.credentials else None
+        return offered if offered is not None and offered.exists() else None
+
+    def _password(self, named: str, credential: str, what: str) -> str | None:
+        path = self._secret(named, credential)
+        if path is None:
+            return None
+        return read_secret(path, what, "Write the password into it, with mode 0600.").rstrip("\r\n")
+
+
+SECTIONS: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        "store": StoreSettings,
+        "keys": KeySettings,
+        "mail": MailSettings,
+        "sandbox": SandboxSettings,
+        "desk": DeskSettings,
+    }
+)
+# Read by the command itself, not settings of a section.
+_OWN_VARIABLES: Final = frozenset({"KEYDESK_SETTINGS"})
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the file (by default the user's own, which may be missing) and the environment. Raises SettingsWrong."""
+    named = path or (Path(environment["KEYDESK_SETTINGS"]) if environment.get("KEYDESK_SETTINGS") else None)
+    source = named or default_file()
+    values = _read_file(source, must_exist=named is not None)
+    for name in sorted(environment):
+        if name.startswith("KEYDESK_") and name not in _OWN_VARIABLES:
+            section, setting = _section_of(name)
+            values.setdefault(section, {})[setting] = _from_text(section, setting, environment[name], name)
+    settings = Settings(
+        **{section: SECTIONS[section](**given) for section, given in values.items()},
+        source=source if source.exists() else None,
+        credentials=Path(environment["CREDENTIALS_DIRECTORY"]) if environment.get("CREDENTIALS_DIRECTORY") else None,
+    )
+    return _checked(settings)
+
+
+def default_file() -> Path:
+    """The user's own settings file."""
+    return Path(platformdirs.user_config_dir("keydesk")) / "keydesk.toml"
+
+
+def default_store() -> Path:
+    """The user's own store."""
+    return Path(platformdirs.user_data_dir("keydesk")) / "keydesk.db"
+
+
+def default_pepper_file() -> Path:
+    """Where the user's own pepper is kept: apart from the store, so that a copy of one is not a copy of both."""
+    return Path(platformdirs.user_config_dir("keydesk")) / "keydesk.pepper"
+
+
+def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingsWrong(
+                f"The settings file {path} is not there. Name another, or run `keydesk init`."
+            ) from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsWrong(f"The settings file {path} cannot be read ({error}).") from None
+    try:
+        read = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsWrong(f"The settings file {path} is not TOML: {error}.") from None
+    values: dict[str, dict[str, Any]] = {}
+    for section, given in read.items():
+        line = _line_of(text, section)
+        if section not in SECTIONS or not isinstance(given, dict):
+            raise SettingsWrong(f"{path}:{line}: there is no section [{section}]{_near(section, SECTIONS)}.")
+        known = {setting.name: setting for setting in fields(SECTIONS[section])}
+        values[section] = {}
+        for name, value in given.items():
+            where = f"{path}:{_line_of(text, name, section)}"
+            if name not in known:
+                raise SettingsWrong(f"{where}: [{section}] has no setting {name!r}{_near(name, known)}.")
+            values[section][name] = _typed(value, known[name].default, where, name)
+    return values
+
+
+def _typed(value: Any, default: Any, where: str, name: str) -> Any:
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise SettingsWrong(f'{where}: {name} must be a list of texts, like ["refresh", "--fast"].')
+        return tuple(value)
+    if type(value) is not type(default):
+        expected = {str: "a text in quotes", int: "a whole number", bool: "true or false"}[type(default)]
+        raise SettingsWrong(f"{where}: {name} must be {expected}.")
+    return value
+
+
+def _section_of(variable: str) -> tuple[str, str]:
+    known = {
+        f"KEYDESK_{section}_{setting.name}".upper(): (section, setting.name)
+        for section, kind in SECTIONS.items()
+        for setting in fields(kind)
+    }
+    if variable not in known:
+        raise SettingsWrong(f"The environment variable {variable} is no setting of Keydesk{_near(variable, known)}.")
+    return known[variable]
+
+
+def _from_text(section: str, name: str, text: str, variable: str) -> Any:
+    default = next(setting.default for setting in fields(SECTIONS[section]) if setting.name == name)
+    read: dict[type, Callable[[str], Any]] = {
+        bool: {"true": True, "false": False}.__getitem__,
+        int: int,
+        tuple: lambda given: tuple(given.split()),
+        str: str,
+    }
+    try:
+        return read[type(default)](text)
+    except (KeyError, ValueError):
+        expected = "a whole number" if type(default) is int else "true or false"
+        raise SettingsWrong(f"The environment variable {variable} must be {expected}.") from None
+
+
+def _checked(settings: Settings) -> Settings:
+    where = settings.source or "The settings"
+    mail = settings.mail
+    if mail.tls not in TLS_MODES:
+        raise SettingsWrong(f"{where}: [mail] tls must be one of {', '.join(TLS_MODES)}.")
+    if not 0 < mail.port < 65536:
+        raise SettingsWrong(f"{where}: [mail] port must be from 1 to 65535.")
+    if mail.host and not mail.sender:
+        raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
+    if settings.sandbox.timeout_minutes < 1:
+        raise SettingsWrong(f"{where}: [sandbox] timeout_minutes must be at least 1.")
+    return replace(settings, mail=replace(mail, reply_to=mail.reply_to or mail.sender))
+
+
+def _near(word: str, known: Mapping[str, Any]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}" if len(known) < 10 else ""
+
+
+def _line_of(text: str, name: str, section: str | None = None) -> int:
+    """The line where the name stands, for a person to find it; 1 when TOML wrote it in some unusual way."""
+    inside = section is None
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        if section is not None and bare.startswith("["):
+            inside = bare.startswith(f"[{section}]")
+        if inside and bare.lstrip("[").startswith(name):
+            return number
+    return 1
