@@ -210,7 +210,7 @@ def _numbered(of_resource: list[KeyFact], month: Month, policy: Policy) -> Itera
 def _billed_now(key: KeyFact, month: Month, policy: Policy) -> bool:
     if policy.test_overflow_cadence == "once":
         return month.start <= key.created_at < month.cut
-    return any(start < month.cut and end > month.start for start, end in key.spans)
+    return any(max(start, month.start) < min(end, month.cut) for start, end in key.spans)
 
 
 def _works(key: KeyFact, instant: datetime) -> bool:

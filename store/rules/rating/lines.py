@@ -78,6 +78,7 @@ class Pricing:
                 **charge.explain,
                 "price_list": self.prices.ref,
                 "terms": told([agreed, discount_term]),
+                "fraction": fraction,
                 "arithmetic": self._arithmetic(f"{charge.quantity} x {unit_price}", fraction, gross, discount),
             },
         )

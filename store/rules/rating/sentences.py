@@ -65,7 +65,8 @@ def extra_keys_because(peak: Peak, working: int, allowance: int, month: Month) -
     are = "is" if allowance == 1 else "are"
     same = "" if peak.slots == 1 else " at the same time"
     rotated = " (a rotated key and its successor count as one)" if working > peak.slots else ""
-    return f"{_so_far(month)}{counted(peak.slots, 'key')} {were} in use{same} on {when}{rotated}; {allowance:,} {are} included."
+    used = f"{counted(peak.slots, 'key')} {were} in use{same} on {when}{rotated}"
+    return f"{_so_far(month)}{used}; {allowance:,} {are} included."
 
 
 def test_keys_because(number: int, free: int, month: Month, policy: Policy) -> str:
