@@ -24,7 +24,7 @@ every day
 setting up
   keydesk init                make the store, the pepper and the settings file, or bring an older store up to date
   keydesk import FILE...      take companies, users and licences from CSV or JSON: all of it or nothing
-  keydesk prices FILE         publish a price list
+  keydesk prices publish FILE publish price lists; they are never changed afterwards
   keydesk admin ...           who may log in over SSH, and with which key
   keydesk doctor              look at store, worker, mail, pepper and clock, and say what to do
 
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     _demo(verb("demo", "demo", "Open the desk on a living world in a temporary folder."))
     _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
     _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
-    _prices(verb("prices", "prices", "Publish a price list; it is never changed afterwards."))
+    _prices(verb("prices", "prices", "Check or publish price lists; a published one is never changed."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
     _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
@@ -139,8 +139,10 @@ def _import(verb: argparse.ArgumentParser) -> None:
 
 
 def _prices(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("file", type=Path, metavar="FILE", help="a TOML file with one or more price lists")
-    verb.add_argument("--check", action="store_true", help="read it and say what is wrong, publish nothing")
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
+        act = acts.add_parser(name, help=text)
+        act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
 
 
 def _admin(verb: argparse.ArgumentParser) -> None:

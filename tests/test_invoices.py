@@ -1,0 +1,305 @@
+"""Are the stored lines of a month what the facts in the store give, once, and final when they are final?"""
+
+import json
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, company, enable, key_of, user
+
+from store import invoices, keys, prices
+from store.errors import FormatWrong, Refused
+from store.rules import expiry
+from store.rules.calendar import zone
+from store.tables import (
+    Company,
+    Email,
+    Event,
+    Integration,
+    IntegrationSpan,
+    InvoiceLine,
+    InvoiceMonth,
+    Key,
+    KeySpan,
+    Licence,
+    PriceList,
+)
+
+EXAMPLES = json.loads((Path(__file__).parent / "billing" / "examples.json").read_text(encoding="utf-8"))
+PRICES = tomllib.loads((Path(__file__).parent.parent / "examples" / "prices.toml").read_text(encoding="utf-8"))
+FIRST_OF_DECEMBER = datetime(2026, 12, 1, 2, tzinfo=UTC)
+
+# What needs neither usage nor terms nor a policy but the product's own; test_rating_examples rates the rest.
+THROUGH_THE_STORE = [
+    "E01", "E02", "E03", "E04", "E05", "E06", "E07", "E08", "E09", "E12", "E14a", "E14b", "E15", "E22", "E23", "E26",
+]  # fmt: skip
+
+
+def write_price_lists() -> None:
+    for row in EXAMPLES["price_lists"]:
+        PriceList.create(
+            **{name: row[name] for name in ("code", "currency", "version", "items")},
+            effective_from=date.fromisoformat(row["effective_from"]),
+            published_at=LONG_AGO,
+            published_by="olav",
+        )
+
+
+def write_facts(example: dict[str, Any]) -> Company:
+    facts = example["company"]
+    made = company(facts["id"], "Nordlys AS", zone=facts["tz"], currency=facts["currency"], licences=0)
+    Company.update(vat_rate=facts["vat"]["rate"], vat_category=facts["vat"]["category"]).execute()
+    Licence.delete().execute()
+    for row in facts["licences"]:
+        at = datetime.fromisoformat(row["at"])
+        Licence.create(company=made, at=at, licences=row["count"], recorded_at=at)
+    access = Integration.create(company=made, code="api_access", enabled_at=None)
+    for row in facts["access"]:
+        starts = datetime.combine(date.fromisoformat(row["from"]), datetime.min.time(), zone(facts["tz"]))
+        IntegrationSpan.create(integration=access, started_at=starts)
+    resources = {name: user(made, name, name) for name in sorted({row["resource"] for row in facts["keys"]})}
+    ids: dict[str, int] = {}
+    for row in facts["keys"]:
+        created, ends = datetime.fromisoformat(row["created_at"]), datetime.fromisoformat(row["expires_at"])
+        revoked = datetime.fromisoformat(row["revoked_at"]) if row["revoked_at"] else None
+        key = Key.create(
+            company=made,
+            resource=resources[row["resource"]],
+            handle=row["id"],
+            label=row["id"],
+            folded=row["id"],
+            environment="prod",
+            kind=row["kind"],
+            digest=row["id"].encode(),
+            pepper_version=1,
+            first="kdp_0000",
+            last="0000",
+            created_at=created,
+            created_by="olav",
+            expires_on=ends.date(),
+            expiry_set_on=created.date(),
+            lifetime_days=1,
+            ends_at=ends,
+            revoked_at=revoked,
+            rotated_from=ids.get(row["rotated_from"]),
+        )
+        ids[row["id"]] = key.id
+        KeySpan.create(key=key, started_at=created, ended_at=min(ends, revoked or ends))
+    return made
+
+
+@pytest.mark.parametrize("example_id", THROUGH_THE_STORE)
+def test_facts_written_as_rows_give_the_lines_that_were_calculated_by_hand(empty_store: str, example_id: str) -> None:
+    example = next(example for example in EXAMPLES["examples"] if example["id"] == example_id)
+    write_price_lists()
+    made = write_facts(example)
+    year, month = map(int, example["period"].split("-"))
+    first_of_next = datetime(year + month // 12, month % 12 + 1, 1, 4, tzinfo=UTC)
+
+    invoices.draft_month(made.id, example["period"], first_of_next)
+
+    wanted = example["expected"]
+    lines = list(InvoiceLine.select().order_by(InvoiceLine.id))
+    assert [(line.line_key, line.quantity, line.unit_price) for line in lines] == [
+        (line["line_key"], line["quantity"], line["unit_price"]) for line in wanted["lines"]
+    ]
+    assert [_written(line.net_minor, line.currency) for line in lines] == [line["net"] for line in wanted["lines"]]
+    total = InvoiceMonth.get()
+    assert (total.state, _written(total.net_minor, total.currency)) == ("draft", wanted["net_total"])
+    for name, minor in (("vat_total", total.vat_minor), ("gross_total", total.gross_minor)):
+        assert _written(minor, total.currency) == wanted.get(name, _written(minor, total.currency))
+    names = {key.id: key.handle for key in Key.select()}
+    for name, value in wanted.get("explain", {}).items():
+        found = total.explain[name]
+        assert ([names[key] for key in found] if name == "overflow_test_keys" else found) == value
+
+
+def _written(minor: int, currency: str) -> str:
+    return str(minor) if currency == "ISK" else f"{minor // 100}.{minor % 100:02}"
+
+
+@pytest.fixture
+def cast(empty_store: str) -> Cast:
+    arrived = arrive()
+    prices.publish(OLAV, PRICES, LONG_AGO)
+    enable(arrived.nordlys, arrived.ase)
+    Email.delete().execute()
+    return arrived
+
+
+def test_drafting_again_changes_nothing(cast: Cast) -> None:
+    first = invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    again = invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER + timedelta(hours=1))
+
+    assert (first, again) == (True, False)
+    assert [line.rated_at for line in InvoiceLine.select()] == [FIRST_OF_DECEMBER]
+
+
+def test_a_draft_follows_the_facts(cast: Cast) -> None:
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    Licence.create(company=cast.nordlys, at=NOON, licences=14, recorded_at=FIRST_OF_DECEMBER)
+
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER + timedelta(hours=1))
+
+    assert [(line.line_key, line.quantity, line.net_minor) for line in InvoiceLine.select()] == [
+        ("access", "14", 35000)
+    ]
+
+
+def test_a_final_month_is_never_changed(cast: Cast) -> None:
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    assert invoices.finalise_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    Licence.create(company=cast.nordlys, at=NOON, licences=14, recorded_at=FIRST_OF_DECEMBER)
+
+    assert not invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    assert not invoices.finalise_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    assert [line.quantity for line in InvoiceLine.select()] == ["12"]
+
+
+def test_those_who_are_to_be_notified_get_the_final_lines_once(cast: Cast) -> None:
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    assert Email.select().count() == 0
+
+    invoices.finalise_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    invoices.finalise_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+
+    (mail,) = Email.select()
+    assert (mail.kind, mail.recipient) == ("invoice_lines", "ase@nordlys.example")
+    assert (mail.context["net"], mail.context["vat"], mail.context["gross"]) == (
+        "NOK 300.00",
+        "NOK 75.00",
+        "NOK 375.00",
+    )
+    assert Event.select().where(Event.act == "invoice.final").count() == 1
+
+
+def test_a_company_that_owes_nothing_has_a_final_month_without_lines_or_mail(cast: Cast) -> None:
+    invoices.draft_month(cast.sydlys.id, "2026-11", FIRST_OF_DECEMBER)
+    invoices.finalise_month(cast.sydlys.id, "2026-11", FIRST_OF_DECEMBER)
+
+    assert [(month.state, month.net_minor) for month in InvoiceMonth.select()] == [("final", 0)]
+    assert (InvoiceLine.select().count(), Email.select().count()) == (0, 0)
+
+
+def test_a_missing_price_list_parks_the_company_with_what_to_do_and_the_next_run_mends_it(cast: Cast) -> None:
+    Company.update(price_list="GOLD").where(Company.id == cast.nordlys.id).execute()
+    with pytest.raises(Refused, match="No price list GOLD in NOK is in force for 2026-11; publish one") as refusal:
+        invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    invoices.park_month(cast.nordlys.id, "2026-11", refusal.value, FIRST_OF_DECEMBER)
+    parked = InvoiceMonth.get()
+    assert (parked.state, parked.error) == ("parked", str(refusal.value))
+
+    Company.update(price_list="API").where(Company.id == cast.nordlys.id).execute()
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+
+    assert [(month.state, month.error, month.net_minor) for month in InvoiceMonth.select()] == [("draft", None, 30000)]
+
+
+def test_a_deactivated_company_is_charged_up_to_then_and_no_further(cast: Cast) -> None:
+    Company.update(deactivated_at=datetime(2026, 10, 15, tzinfo=UTC)).where(Company.id == cast.nordlys.id).execute()
+
+    for month in ("2026-10", "2026-11"):
+        invoices.draft_month(cast.nordlys.id, month, FIRST_OF_DECEMBER)
+
+    totals = {month.month: month.net_minor for month in InvoiceMonth.select()}
+    assert totals == {"2026-10": 30000, "2026-11": 0}
+
+
+def test_a_key_that_had_expired_is_counted_only_while_it_worked(cast: Cast) -> None:
+    Licence.update(licences=1).execute()
+    key_of(cast.ase)
+    revived = key_of(cast.ase, expires_on=date(2026, 11, 25))
+    keys.edit_expiry(OLAV, revived.key.id, date(2028, 1, 1), datetime(2027, 2, 1, tzinfo=UTC))
+
+    facts = {
+        month: invoices.rate(cast.nordlys.id, month, datetime(2027, 3, 1, tzinfo=UTC))
+        for month in ("2026-12", "2027-02")
+    }
+
+    assert {month: invoice.explain["peak_slots"] for month, invoice in facts.items()} == {"2026-12": 1, "2027-02": 2}
+
+
+@pytest.mark.parametrize(
+    ("licences", "standard", "tests", "kind", "sentence"),
+    [
+        (2, 1, 0, "standard", "included: 2 of 2"),
+        (1, 1, 0, "standard", "extra key: NOK 49.00 a month from November"),
+        (1, 0, 1, "test", "test key 2 of 3 for this resource, free"),
+        (1, 0, 3, "test", "extra test key, number 4 for this resource (3 are free): NOK 49.00 once, in November"),
+    ],
+)
+def test_the_dialog_says_what_a_key_costs_before_it_is_made(
+    cast: Cast, licences: int, standard: int, tests: int, kind: Any, sentence: str
+) -> None:
+    Licence.update(licences=licences).execute()
+    for _ in range(standard):
+        key_of(cast.ase)
+    for _ in range(tests):
+        key_of(cast.ase, kind="test")
+
+    assert invoices.cost(cast.nordlys.id, cast.ase.id, kind, NOON) == sentence
+
+
+def test_what_the_dialog_said_is_what_the_month_then_costs(cast: Cast) -> None:
+    Licence.update(licences=1).execute()
+    key_of(cast.ase)
+    before = invoices.rate(cast.nordlys.id, "2026-11", NOON).net_minor
+    said = invoices.cost(cast.nordlys.id, cast.ase.id, "standard", NOON)
+    key_of(cast.ase)
+
+    after = invoices.rate(cast.nordlys.id, "2026-11", NOON + timedelta(seconds=1)).net_minor
+
+    assert (said, after - before) == ("extra key: NOK 49.00 a month from November", 4900)
+
+
+def test_a_published_price_list_is_never_changed(cast: Cast) -> None:
+    with pytest.raises(Refused, match=r"Version 1 of API in NOK cannot be published: the next version is 2"):
+        prices.publish(OLAV, PRICES, NOON)
+
+    assert PriceList.select().count() == 5
+
+
+def test_a_price_list_cannot_begin_in_a_month_that_is_final(cast: Cast) -> None:
+    invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    invoices.finalise_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
+    second = {**PRICES["price_list"][0], "version": 2, "effective_from": "2026-11-01"}
+
+    with pytest.raises(Refused, match="would begin in 2026-11, but 2026-11 is final already"):
+        prices.publish(OLAV, {"price_list": [second]}, NOON)
+    assert prices.publish(OLAV, {"price_list": [second | {"effective_from": "2026-12-01"}]}, NOON) == [
+        "API/NOK@2026-12-01#2",
+    ]
+
+
+def test_a_wrong_price_file_names_the_place_and_publishes_nothing(cast: Cast) -> None:
+    good = {**PRICES["price_list"][0], "version": 2, "effective_from": "2027-01-01"}
+    bad = {
+        **good,
+        "version": 3,
+        "effective_from": "2027-02-01",
+        "items": {"access": {"model": "per_unit", "price": "x"}},
+    }
+
+    with pytest.raises(FormatWrong, match=r"price_list\[2\]\.items\.access\.price"):
+        prices.publish(OLAV, {"price_list": [good, bad]}, NOON)
+
+    assert PriceList.select().count() == 5
+
+
+def test_a_key_that_ends_with_the_month_is_not_counted_in_the_next(cast: Cast) -> None:
+    made = keys.create(
+        OLAV,
+        PEPPERS,
+        company_id=cast.nordlys.id,
+        resource_id=cast.ase.id,
+        environment="sandbox",
+        kind="standard",
+        label="x",
+        expires_on=date(2026, 11, 30),
+        now=NOON,
+    )
+
+    assert made.key.ends_at == expiry.ends_at(date(2026, 11, 30), zone("Europe/Oslo"))
+    assert invoices.rate(cast.nordlys.id, "2026-12", FIRST_OF_DECEMBER).explain["peak_slots"] == 0
