@@ -1,0 +1,52 @@
+# Two commands do everything on a machine with Python 3.11 or newer and make: `make demo` and `make test`.
+# The environment is .venv in this checkout; nothing outside it is installed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := keydesk tui jobs store bench tests
+
+.PHONY: demo run test check bench lock clean
+
+demo: .venv/ready ## the desk on a living world in a temporary folder
+	$(BIN)/keydesk demo
+
+run: .venv/ready ## the desk on your own store
+	$(BIN)/keydesk
+
+test: .venv/ready-dev ## the whole suite, on SQLite and PostgreSQL
+	$(BIN)/pytest
+
+check: .venv/ready-dev ## lint, types, import contracts, the built wheel
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/built_wheel.py
+
+bench: .venv/ready-dev ## speed against peers and bare libraries; writes build/bench.json
+	$(BIN)/python -m bench
+
+# Installed by hash: the same packages everywhere, or none.
+.venv/ready: requirements.lock pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.venv/ready-dev: requirements-dev.lock pyproject.toml | .venv/bin/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@ .venv/ready
+
+.venv/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keydesk needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+lock: .venv/bin/uv ## pin again, after a change of pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--extra postgres pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--extra postgres --extra dev pyproject.toml --output-file requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist
