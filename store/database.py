@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from peewee import Database, DatabaseError, DatabaseProxy, SqliteDatabase
+from peewee import __exception_wrapper__ as exception_wrapper  # type: ignore[attr-defined]
 from playhouse.pool import PooledPostgresqlDatabase
 
 from store.errors import SettingsWrong, StoreUnavailable
@@ -106,6 +107,13 @@ def transact(body: Callable[[], T], *, tries: int = 5) -> T:
 def run_sql(text: str, values: Sequence[Any] = ()) -> Any:
     """A cursor over a statement written with `?`, the same for both databases."""
     return _proxy.execute_sql(text_for_backend(text), tuple(values))
+
+
+def run_many(text: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run one statement, written as for run_sql, with each row's values."""
+    if rows:
+        with exception_wrapper:  # peewee's: what a driver says reads the same for both
+            db.connection().cursor().executemany(text_for_backend(text), rows)  # type: ignore[no-untyped-call]
 
 
 @cache

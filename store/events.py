@@ -7,12 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from store.actors import Actor
-from store.database import backend, db, run_sql, session
+from store.database import backend, db, run_many, run_sql, session
 from store.fields import canonical, seconds
 from store.tables import Event
 
 _CHAIN_LOCK = 0x6B646576  # one PostgreSQL writer at a time extends the chain
 _COLUMNS = ("seq", "at", "actor", "role", "origin", "company_id", "act", "subject", "before", "after")
+_BATCH = 1000  # events that are held in memory at once
+_INSERT = """
+    INSERT INTO event (seq, at, actor, role, origin, company_id, act, subject, before, after, hash)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def append(actor: Actor, now: datetime, facts: Iterable[Fact]) -> None:
         run_sql("SELECT pg_advisory_xact_lock(?)", (_CHAIN_LOCK,))
     last = run_sql("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
     seq, link = (int(last[0]), str(last[1])) if last else (0, "")
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for fact in facts:
         seq += 1
         row: dict[str, Any] = {
@@ -50,11 +55,16 @@ def append(actor: Actor, now: datetime, facts: Iterable[Fact]) -> None:
             "after": fact.after,
         }
         link = chained(link, row)
-        rows.append({**row, "hash": link})
-    for start in range(0, len(rows), 500):
-        Event.insert_many(rows[start : start + 500]).returning().execute() if backend() == "postgresql" else (
-            Event.insert_many(rows[start : start + 500]).execute()
-        )
+        row["before"], row["after"] = _stored_json(fact.before), _stored_json(fact.after)
+        rows.append((*row.values(), link))
+        if len(rows) == _BATCH:
+            run_many(_INSERT, rows)
+            rows = []
+    run_many(_INSERT, rows)
+
+
+def _stored_json(value: Any) -> str | None:
+    return None if value is None else canonical(value)
 
 
 def chained(previous: str, row: dict[str, Any]) -> str:
