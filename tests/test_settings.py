@@ -1,0 +1,153 @@
+"""What may a settings file say, and what is said when it is wrong?"""
+
+import stat
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from keydesk import settings
+from store import peppers
+from store.errors import Refused, SettingsWrong
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keydesk.toml"
+
+
+def test_without_a_file_and_variables_everything_has_its_default(tmp_path: Path) -> None:
+    read = settings.load(None, {})
+
+    assert (read.mail.port, read.mail.tls, read.sandbox.timeout_minutes, read.desk.read_only) == (
+        587,
+        "starttls",
+        60,
+        False,
+    )
+    assert read.store_location().endswith("/keydesk/keydesk.db")
+
+
+def test_the_file_is_read_and_a_variable_wins_over_it(file: Path) -> None:
+    file.write_text('[mail]\nhost = "relay.example"\nsender = "keys@example.com"\nport = 25\n', encoding="utf-8")
+
+    read = settings.load(file, {"KEYDESK_MAIL_PORT": "2525", "KEYDESK_DESK_READ_ONLY": "true", "HOME": "/home/kim"})
+
+    assert (read.mail.host, read.mail.port, read.mail.reply_to) == ("relay.example", 2525, "keys@example.com")
+    assert read.desk.read_only is True
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[mail]\nhots = "x"\n', "keydesk.toml:2: [mail] has no setting 'hots'; did you mean host?"),
+        ('\n[mial]\nhost = "x"\n', "keydesk.toml:2: there is no section [mial]; did you mean mail?"),
+        ('[mail]\nport = "587"\n', "keydesk.toml:2: port must be a whole number."),
+        ("[desk]\nread_only = 1\n", "keydesk.toml:2: read_only must be true or false."),
+        ('[sandbox]\ncommand = "refresh --fast"\n', "keydesk.toml:2: command must be a list of texts"),
+        ('[mail]\nhost = "relay.example"\n', "[mail] needs a sender, the address that mails come from."),
+        ('[mail]\ntls = "maybe"\n', "[mail] tls must be one of implicit, starttls, none."),
+        ("[mail]\nport = 0\n", "[mail] port must be from 1 to 65535."),
+        ("[mail\n", "is not TOML"),
+        ('[store]\npassword = "hunter2"\n', "[store] has no setting 'password'; did you mean password_file?"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(file: Path, text: str, sentence: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsWrong) as refusal:
+        settings.load(file, {})
+
+    assert sentence in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"KEYDESK_MAIL_HOTS": "x"}, "KEYDESK_MAIL_HOTS is no setting of Keydesk; did you mean KEYDESK_MAIL_HOST?"),
+        ({"KEYDESK_MAIL_PORT": "many"}, "KEYDESK_MAIL_PORT must be a whole number."),
+        ({"KEYDESK_DESK_READ_ONLY": "yes"}, "KEYDESK_DESK_READ_ONLY must be true or false."),
+        ({"KEYDESK_SETTINGS": "/nowhere/keydesk.toml"}, "The settings file /nowhere/keydesk.toml is not there."),
+    ],
+)
+def test_a_wrong_variable_is_named(variables: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsWrong) as refusal:
+        settings.load(None, variables)
+
+    assert sentence in str(refusal.value)
+
+
+def test_every_setting_is_in_the_documentation() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    missing = [
+        f"[{section}] {setting.name}"
+        for section, kind in settings.SECTIONS.items()
+        for setting in fields(kind)
+        if f"`{setting.name}` |" not in page.partition(f"## [{section}]")[2].partition("## [")[0]
+    ]
+    assert missing == []
+
+
+def test_a_new_pepper_is_private_random_and_never_overwritten(tmp_path: Path) -> None:
+    one, other = peppers.make(tmp_path / "a" / "one.pepper"), peppers.make(tmp_path / "other.pepper")
+
+    assert stat.S_IMODE((tmp_path / "a" / "one.pepper").stat().st_mode) == 0o600
+    assert one.secrets[1] != other.secrets[1]
+    assert len(one.secrets[1]) == 32
+    assert one.secrets[1].hex() not in repr(one)
+    with pytest.raises(Refused, match="There is a pepper file already"):
+        peppers.make(tmp_path / "other.pepper")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "sentence"),
+    [
+        ("1:" + "ab" * 32, 0o640, "can be read by others (mode 0640). Run `chmod 600"),
+        ("1:" + "ab" * 32, 0o604, "can be read by others (mode 0604)"),
+        ("secret", 0o600, ":1 is not a pepper"),
+        ("", 0o600, "is empty; restore it"),
+        ("1:" + "ab" * 32 + "\n2:zz", 0o600, ":2 is not a pepper"),
+    ],
+)
+def test_a_pepper_file_that_is_wrong_is_refused_without_being_shown(
+    tmp_path: Path, text: str, mode: int, sentence: str
+) -> None:
+    path = tmp_path / "keydesk.pepper"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+    with pytest.raises(SettingsWrong) as refusal:
+        peppers.load(path)
+
+    assert sentence in str(refusal.value)
+    assert "abab" not in str(refusal.value)
+
+
+def test_a_missing_pepper_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsWrong, match=r"is not there\. Restore it from where you keep it, or run `keydesk init`"):
+        peppers.load(tmp_path / "gone.pepper")
+
+
+def test_secrets_may_come_as_systemd_credentials(tmp_path: Path) -> None:
+    peppers.make(tmp_path / "keydesk.pepper")
+    (tmp_path / "keydesk.mail-password").touch(mode=0o600)
+    (tmp_path / "keydesk.mail-password").write_text("hunter2\n", encoding="utf-8")
+
+    read = settings.load(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+    assert read.mail_password() == "hunter2"
+    assert read.peppers().current == 1
+
+
+def test_a_secret_is_never_read_from_a_file_that_others_can_read(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hunter2", encoding="utf-8")
+    secret.chmod(0o644)
+
+    read = settings.load(None, {"KEYDESK_STORE_PASSWORD_FILE": str(secret)})
+
+    with pytest.raises(SettingsWrong, match="can be read by others") as refusal:
+        read.store_password()
+    assert "hunter2" not in str(refusal.value)
