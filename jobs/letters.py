@@ -1,0 +1,171 @@
+"""From what a mail says (its context) to the mail: subject, text and HTML, one template rendered twice.
+
+Text that somebody typed is cleaned before a template sees it: it can add no line, header, tag, link or key.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date, datetime
+from functools import cache
+from gettext import NullTranslations
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import quote
+
+import css_inline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from jobs import letter_words
+from jobs.letter_context import CONTEXTS, Context, Foreign
+from store.errors import FormatWrong
+from store.rules.key_format import redact
+
+TEMPLATES: Final = Path(__file__).parent.parent / "templates" / "email"
+LANGUAGE: Final = "en"
+
+_JOINER: Final = "\u2060"  # no width, no break: keeps mail programs from making a link
+_TO_SPACE: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
+_DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
+_DOMAIN_DOT: Final = re.compile(r"(?<=\w)([.。．｡])(?=[^\W_]{2})")
+_SCHEME: Final = re.compile(r"(?<=\w):(?=//)")
+_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_PLAIN_SPACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail before it has an address: a one-line subject and the same words as text and as HTML."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter:
+    """The letter of that kind; `today` is the day in the company's zone from which days are counted."""
+    if type(context) is not CONTEXTS.get(kind):
+        raise FormatWrong(f"A mail of the kind {kind!r} cannot be written from {type(context).__name__}.")
+    for_header = cleaned(context, links_broken=False)
+    for_body = cleaned(context, links_broken=True)
+    words = {"today": today, "now": now, "header_mail": for_header.envelope}
+    text, html = (_template(kind, markup=markup) for markup in (False, True))
+    heading = {"about": for_header, "mail": for_header.envelope, **words}
+    subject = _one_line("".join(text.blocks["subject"](text.new_context(heading))))
+    speech = {"about": for_body, "mail": for_body.envelope, "header": for_header, "subject_line": subject, **words}
+    return Letter(subject, _tidy(text.render(speech)), _inliner().inline(html.render(speech)))
+
+
+def cleaned(record: Record, *, links_broken: bool) -> Record:
+    """The same record with every text in it cleaned, and with what looks like a link broken where that is asked for."""
+    hints = get_type_hints(type(record), include_extras=True)
+    values: dict[str, Any] = {}
+    for field in fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if isinstance(value, str):
+            values[field.name] = _cleaned_text(value, hints[field.name], links_broken=links_broken)
+        elif is_dataclass(value):
+            values[field.name] = cleaned(value, links_broken=links_broken)
+        elif isinstance(value, tuple):
+            values[field.name] = tuple(
+                cleaned(item, links_broken=links_broken) if is_dataclass(item) else item for item in value
+            )
+    return replace(record, **values)  # type: ignore[type-var]
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """One line of visible characters in NFC, without a key or the start of an encoded word, cut at `limit`."""
+    kept = "".join(_visible(character) for character in text)
+    line = " ".join(redact(unicodedata.normalize("NFC", kept)).split())
+    return letter_words.cut(line.replace("=?", "= ?"), limit)
+
+
+def defang(text: str) -> str:
+    """The text with an invisible joiner in everything that a mail program would turn into a link."""
+    return _DOMAIN_DOT.sub(rf"\1{_JOINER}", _SCHEME.sub(f":{_JOINER}", text))
+
+
+def _cleaned_text(value: str, hint: Any, *, links_broken: bool) -> str:
+    if get_origin(hint) is not Annotated:
+        return clean(value)
+    rule = next(mark for mark in get_args(hint) if isinstance(mark, Foreign))
+    text = clean(value, rule.limit) or _translations().gettext(rule.empty) if rule.empty else clean(value, rule.limit)
+    return defang(text) if links_broken else text
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in _TO_SPACE:
+        return " "
+    return "" if category in _DROPPED else character
+
+
+def _one_line(subject: str) -> str:
+    return letter_words.cut(" ".join(subject.split()), 150)
+
+
+def _tidy(text: str) -> str:
+    """Plain spaces, no space at a line's end but in the signature's mark, no more than one empty line."""
+    lines = (line if line == "-- " else line.rstrip() for line in text.translate(_PLAIN_SPACES).split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n") + "\n"
+
+
+def _url(value: str) -> str:
+    """The value as part of a mailto link; escaping for HTML is taken back first."""
+    return quote(value.unescape() if isinstance(value, Markup) else value, safe="@")
+
+
+@cache
+def _translations() -> NullTranslations:
+    """English is the source; a catalogue of another language takes this place."""
+    return NullTranslations()
+
+
+@cache
+def _template(kind: str, *, markup: bool) -> Template:
+    return _environment(markup=markup).get_template(f"{kind}.j2")
+
+
+@cache
+def _environment(*, markup: bool) -> Environment:
+    """One for text, where nothing is escaped, and one for HTML, where everything is."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    made.autoescape = markup  # in text an apostrophe stays an apostrophe
+    made.policies["ext.i18n.trimmed"] = True
+    made.install_gettext_translations(_translations(), newstyle=True)  # type: ignore[attr-defined]
+    for word in (
+        "day",
+        "short_day",
+        "next_day",
+        "month",
+        "place",
+        "instant",
+        "moment",
+        "short_instant",
+        "number",
+        "cut",
+    ):
+        made.filters[word] = getattr(letter_words, word)
+    made.filters["url"] = _url
+    form = "html" if markup else "txt"
+    made.globals["language"] = LANGUAGE
+    made.globals["layout"] = f"_base/layout.{form}.j2"
+    made.globals["ui"] = made.get_template(f"_base/ui.{form}.j2").module
+    made.globals["say"] = made.get_template("_base/say.j2").module
+    return made
+
+
+@cache
+def _inliner() -> css_inline.CSSInliner:
+    """Gmail and Outlook want the look on the elements; what stands in @media stays in the head."""
+    return css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)

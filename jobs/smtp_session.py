@@ -1,0 +1,237 @@
+"""Mails handed over one by one on one connection, each with an answer that says what became of it.
+
+After the server has asked for the body (354) and before the body goes, the caller is asked to write down that it goes.
+What a crash finds written down and unanswered may have arrived; nothing else can have.
+"""
+
+import re
+import select
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Timer
+from types import TracebackType
+from typing import Final, Self
+
+from jobs.smtp_answers import (
+    NO_REPLY,
+    Answer,
+    AnswerLost,
+    BadAddress,
+    Delivered,
+    Phase,
+    StopRun,
+    TryLater,
+    refused,
+    shown,
+)
+from jobs.smtp_connection import Client, MailServer, NoWayError, Timeouts, Tls, connect
+
+__all__ = [
+    "Answer",
+    "AnswerLost",
+    "BadAddress",
+    "Delivered",
+    "Phase",
+    "SmtpSession",
+    "StopRun",
+    "Timeouts",
+    "Tls",
+    "TryLater",
+]
+
+_MAILS_A_CONNECTION: Final = 100
+_SENDABLE: Final = re.compile(r"[!-;=?-~]+@[!-;=?-~]+", re.ASCII)  # ASCII that is seen, but neither < nor >
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_DOT_FIRST: Final = re.compile(rb"(?m)^\.")
+
+
+class SmtpSession:
+    """A context manager around one persistent connection, opened when the first mail comes; see MailServer."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: Tls,
+        user: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        greeting_name: str | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._server = MailServer(host, port, tls, user, password, ca_file, greeting_name, timeouts or Timeouts())
+        if tls != "none":
+            self._server.trust()  # an unreadable CA file is told now, not with the first mail
+        self._client: Client | None = None
+        self._mails = 0
+        self._too_late = False
+
+    def __repr__(self) -> str:
+        return f"SmtpSession({self._server!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def check(self) -> TryLater | BadAddress | StopRun | None:
+        """Connect and log in without sending anything; None when that works."""
+        with self._bounded():
+            try:
+                self._connected()
+            except NoWayError as no_way:
+                return no_way.answer
+        return None
+
+    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
+        """Hand one mail over; `before_body` runs after the server's 354 and before the body goes.
+
+        Where `before_body` raises, nothing was handed over and its error goes on. A connection that was lost before
+        that is opened once more at once; after it nothing is tried twice.
+        """
+        if not _SENDABLE.fullmatch(recipient):
+            return BadAddress(NO_REPLY, "No mail server can be told of this address.")
+        if not _SENDABLE.fullmatch(sender):
+            return StopRun(
+                "mail", NO_REPLY, "No mail server can be told of the sender's address; correct the settings."
+            )
+        with self._bounded():
+            answer = self._offered(sender, recipient, len(raw))
+            if _lost_on_the_way(answer) and not self._too_late:
+                answer = self._offered(sender, recipient, len(raw))
+            return answer or self._handed_over(raw, before_body)
+
+    def close(self) -> None:
+        """Take leave; what the server says to that does not matter, the mails are with it."""
+        if self._client is not None and self._client.sock is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._client.sock.settimeout(self._server.timeouts.connect)
+                self._client.docmd("QUIT")
+        self._drop()
+
+    def _offered(self, sender: str, recipient: str, size: int) -> Answer | None:
+        """Bring the server to ask for the body; None when it does."""
+        try:
+            client = self._ready()
+            self._mails += 1
+            sized = f" SIZE={size}" if client.has_extn("size") else ""
+            client.ask("mail", f"MAIL FROM:<{sender}>{sized}", 250)
+            client.ask("rcpt", f"RCPT TO:<{recipient}>", 250, 251, 252)
+            client.ask("data", "DATA", 354)
+        except NoWayError as no_way:
+            if _is_of_relay(no_way.answer):
+                self._drop()
+            return no_way.answer
+        return None
+
+    def _handed_over(self, raw: bytes, before_body: Callable[[], None]) -> Answer:
+        """Send the body, then the dot that makes it a mail, and read what became of it."""
+        client = self._client
+        if client is None or client.sock is None:
+            return TryLater("body", NO_REPLY, "The connection was closed before the body went.", of_relay=True)
+        try:
+            before_body()
+            early = _body_sent(client, client.sock, raw)
+            answer = early or _dot_sent(client, client.sock, self._server.timeouts.dot)
+        except BaseException:
+            self._drop()  # half a body must never get its dot
+            raise
+        if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
+            self._drop()
+        return answer
+
+    def _ready(self) -> Client:
+        """A connection on which nothing of an earlier mail is left; one that does not answer to that is opened anew."""
+        client = self._connected()
+        if self._mails:
+            try:
+                client.ask("reset", "RSET", 250)
+            except NoWayError:
+                self._drop()
+                return self._connected()
+        return client
+
+    def _connected(self) -> Client:
+        if self._client is not None and (self._client.sock is None or self._mails >= _MAILS_A_CONNECTION):
+            self.close()
+        if self._client is None:
+            self._client = Client(local_hostname="localhost")
+            self._mails = 0
+            try:
+                connect(self._server, self._client)
+            except BaseException:
+                self._drop()
+                raise
+        return self._client
+
+    def _drop(self) -> None:
+        """Hang up without a word."""
+        if self._client is not None:
+            with suppress(OSError):
+                self._client.close()
+        self._client = None
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """End one mail's whole conversation after a while: a socket's own timeout starts anew with every byte."""
+        self._too_late = False
+        timer = Timer(self._server.timeouts.mail, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _hang_up(self) -> None:
+        self._too_late = True
+        client = self._client
+        if client is not None and client.sock is not None:
+            with suppress(OSError):
+                # Of the bare socket: TLS may be in the middle of a word in the other thread.
+                socket.socket.shutdown(client.sock, socket.SHUT_RDWR)
+
+
+def _lost_on_the_way(answer: Answer | None) -> bool:
+    """Whether a connection that stood was lost, or taken back by the server (421), before any body went."""
+    return isinstance(answer, TryLater) and answer.phase in {"mail", "rcpt", "data"} and answer.code in {NO_REPLY, 421}
+
+
+def _is_of_relay(answer: Answer) -> bool:
+    return isinstance(answer, TryLater) and answer.of_relay
+
+
+def _body_sent(client: Client, sock: socket.socket, raw: bytes) -> Answer | None:
+    """Send all but the dot; an answer when the server has hung up or spoken before it, so that it took nothing."""
+    body = _DOT_FIRST.sub(b"..", _LINE_END.sub(b"\r\n", raw))
+    try:
+        sock.sendall(body if body.endswith(b"\r\n") else body + b"\r\n")
+        # Below TLS something may always be there to be read.
+        if isinstance(sock, ssl.SSLSocket) or not select.select([sock], [], [], 0)[0]:
+            return None
+        code, reply = client.getreply()
+    except (OSError, smtplib.SMTPException) as error:
+        return TryLater("body", NO_REPLY, shown(error), of_relay=True)
+    return refused("body", code, shown(reply))
+
+
+def _dot_sent(client: Client, sock: socket.socket, patience: float) -> Answer:
+    usual = sock.gettimeout()
+    try:
+        sock.settimeout(patience)
+        sock.sendall(b".\r\n")
+        code, reply = client.getreply()
+        sock.settimeout(usual)
+    except (OSError, smtplib.SMTPException) as error:
+        return AnswerLost(shown(error))
+    if 200 <= code < 300:
+        return Delivered(shown(reply))
+    return refused("dot", code, shown(reply)) if 400 <= code < 600 else AnswerLost(shown(reply))
