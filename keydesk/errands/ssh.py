@@ -36,7 +36,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 
 
 def _authorized_keys(key_type: str, blob: str, settings: Settings) -> int:
-    """Print the key if it logs in, else nothing. sshd asks twice a login, and for keys that nobody has proven to hold."""
+    """Print the key if it logs in, else nothing. sshd asks twice a login, and for keys nobody has proven to own."""
     open_store(settings)
     key = admins.login_key(key_type, blob)
     if key is not None:
