@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 from keydesk.settings import Settings
-from store import database, migrations
+from store import database, installation, migrations
 from store.actors import Actor
+from store.database import session
 from store.errors import SettingsWrong, StoreUnavailable
+from store.peppers import Peppers
 
 
 def open_store(settings: Settings) -> None:
@@ -24,6 +26,14 @@ def open_store(settings: Settings) -> None:
         location = str(path)
     database.bind(location, password=settings.store_password())
     migrations.check()
+
+
+def open_peppers(settings: Settings) -> Peppers:
+    """The peppers, held against what the store remembers of them."""
+    loaded = settings.peppers()
+    with session():
+        installation.check_peppers(loaded)
+    return loaded
 
 
 def local_actor() -> Actor:

@@ -6,11 +6,14 @@ from typing import Any
 
 from store.actors import WORKER, Actor
 from store.change import change
-from store.database import session
-from store.errors import Refused
+from store.database import session, writing
+from store.errors import Refused, SettingsWrong
+from store.peppers import Peppers
 from store.rules import calendar, key_format
 from store.rules.text import check_name
 from store.tables import Setting
+
+_MARKS = "pepper_marks"
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,31 @@ def get() -> Installation:
     return found
 
 
-def set_up(installation: Installation, now: datetime, actor: Actor = WORKER) -> None:
-    """Write the choices of a new store. Refused when it has been set up before."""
+def set_up(installation: Installation, now: datetime, actor: Actor = WORKER, peppers: Peppers | None = None) -> None:
+    """Write the choices of a new store, and which peppers it is used with. Refused when it has been set up before."""
     checked = _checked(installation)
     with change(actor, "installation.set-up", None, now) as made:
         if Setting.select().exists():
             raise Refused("This store has been set up already; nothing was changed.")
         for name, value in asdict(checked).items():
             Setting.create(name=name, value=list(value) if isinstance(value, tuple) else value)
+        Setting.create(name=_MARKS, value=peppers.marks() if peppers else {})
         made.event("installation.set-up", "installation", None, after=asdict(checked))
+
+
+def check_peppers(peppers: Peppers) -> None:
+    """SettingsWrong unless these are the peppers that the store's keys were made with; a new version is remembered."""
+    row = Setting.get_or_none(Setting.name == _MARKS)
+    known: dict[str, str] = row.value if row is not None else {}
+    for version, mark in known.items():
+        if peppers.marks().get(version) != mark:
+            raise SettingsWrong(
+                f"The pepper file has not the version {version} that this store's keys were made with, so none of them "
+                "would be accepted. Restore the right pepper file."
+            )
+    if row is not None and peppers.marks() != known:
+        with writing():
+            Setting.update(value=peppers.marks()).where(Setting.name == _MARKS).execute()
 
 
 def _checked(installation: Installation) -> Installation:

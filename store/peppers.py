@@ -13,7 +13,9 @@ from pathlib import Path
 
 from store.database import private_directory
 from store.errors import Refused, SettingsWrong
+from store.rules.key_format import digest
 
+_MARKED = "which pepper is this?"
 _LINE = re.compile(r"([1-9][0-9]{0,4}):([0-9a-f]{64})")
 
 
@@ -27,6 +29,10 @@ class Peppers:
     def current(self) -> int:
         """The version that new keys are made with."""
         return max(self.secrets)
+
+    def marks(self) -> dict[str, str]:
+        """What tells each version from another pepper and gives nothing of it away; the store keeps it."""
+        return {str(version): digest(_MARKED, secret).hex()[:16] for version, secret in self.secrets.items()}
 
 
 def make(path: Path) -> Peppers:

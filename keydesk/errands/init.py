@@ -12,6 +12,7 @@ from store import database, installation, migrations, peppers
 from store.database import private_directory, private_file, session
 from store.errors import Refused
 from store.installation import Installation
+from store.peppers import Peppers
 
 _FILE = """\
 # Settings of Keydesk, explained in docs/settings.md. Environment variables (KEYDESK_MAIL_HOST) win over them.
@@ -61,21 +62,20 @@ def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> li
         if installation.read() is None:
             if wanted is None:
                 raise Refused("This store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
-            _make_pepper(settings, said)
-            installation.set_up(wanted, now, local_actor())
+            made = _pepper(settings, said)
+            installation.set_up(wanted, now, local_actor(), made)
             said.append(f"It is the desk of {wanted.vendor}; keys begin with {wanted.prefix}.")
             if settings.source is None:
                 said.append(_write_settings(settings))
     return said or [f"The store {location} is up to date; nothing was changed."]
 
 
-def _make_pepper(settings: Settings, said: list[str]) -> None:
+def _pepper(settings: Settings, said: list[str]) -> Peppers:
     path = settings.pepper_path()
     if path.exists():
-        peppers.load(path)
-        return
-    peppers.make(path)
+        return peppers.load(path)
     said.append(f"The pepper is in {path}. Back it up, apart from the store: without it no key works.")
+    return peppers.make(path)
 
 
 def _write_settings(settings: Settings) -> str:

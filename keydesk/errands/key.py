@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
-from keydesk.opening import local_actor, open_store
+from keydesk.opening import local_actor, open_peppers, open_store
 from keydesk.settings import Settings
 from store import companies, keys, users
 from store.accepting import Acceptor
@@ -36,7 +36,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 
 def _accept(given: argparse.Namespace, settings: Settings, now: datetime) -> int:
     text = sys.stdin.readline(_LONGEST_LINE).strip()
-    acceptor = Acceptor(settings.peppers())
+    acceptor = Acceptor(open_peppers(settings))
     answer = acceptor.accept(text, given.environment, now, given.address)
     said: dict[str, object] = {"accepted": answer.accepted}
     if answer.accepted:

@@ -1,0 +1,167 @@
+"""`keydesk doctor`: what is well, what is not, and what to do about it."""
+
+import argparse
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from jobs.mail_server import session_for
+from keydesk.opening import open_peppers, open_store
+from keydesk.settings import Settings
+from store import database, events, installation, notices, outgoing, prices, runs
+from store.database import session
+from store.errors import KeydeskError
+from store.rules import price_lists
+from store.tables import Company, Event, InvoiceMonth, Worker
+
+_SILENT_AFTER = timedelta(minutes=2)
+_LITTLE_SPACE = 0.10
+# Two processes in WAL mode can lose a checkpoint before these (sqlite.org/wal.html, "WAL-reset").
+_SOUND_SQLITE = (3, 51, 3)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `text` says what is, and for anything but ok what to do."""
+
+    verdict: Literal["ok", "look", "wrong"]
+    about: str
+    text: str
+
+
+def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+    """Print a line for each finding. Exit status 1 when something is wrong."""
+    worst = 0
+    for finding in findings(settings, clock()):
+        sys.stdout.write(f"{finding.verdict:<5}  {finding.about:<9}  {finding.text}\n")
+        worst = max(worst, finding.verdict == "wrong")
+    return worst
+
+
+def findings(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Look at everything that can be looked at; without a store there is nothing more to see."""
+    yield Finding("ok", "settings", str(settings.source or "none; everything has its default"))
+    try:
+        open_store(settings)
+        with session():
+            chosen = installation.get()
+    except KeydeskError as error:
+        yield Finding("wrong", "store", str(error))
+        return
+    with session():
+        yield Finding("ok", "store", f"{database.location()}, the desk of {chosen.vendor}")
+        yield from _store()
+        yield _pepper(settings)
+        yield _clock(now)
+        yield _worker(now)
+        yield _mail(settings)
+        yield from _work(now)
+
+
+def _store() -> Iterator[Finding]:
+    path = database.sqlite_path()
+    if path is None:
+        return
+    version = tuple(int(part) for part in _sqlite_version().split("."))
+    if version < _SOUND_SQLITE:
+        yield Finding(
+            "look",
+            "sqlite",
+            f"{_sqlite_version()} can lose a checkpoint when desk and worker write at once; "
+            "install pysqlite3 or SQLite 3.51.3, or use PostgreSQL.",
+        )
+    disk = shutil.disk_usage(path.parent)
+    if disk.free < disk.total * _LITTLE_SPACE:
+        yield Finding("look", "disk", f"{disk.free // 2**20:,} MB are free beside the store; make room.")
+    if path.parent.stat().st_mode & 0o077:
+        yield Finding("look", "store", f"Others can enter {path.parent}; run `chmod 700 {path.parent}`.")
+
+
+def _sqlite_version() -> str:
+    row = database.run_sql("SELECT sqlite_version()").fetchone()
+    return str(row[0]) if row else sqlite3.sqlite_version
+
+
+def _pepper(settings: Settings) -> Finding:
+    try:
+        found = open_peppers(settings)
+    except KeydeskError as error:
+        return Finding("wrong", "pepper", str(error))
+    return Finding(
+        "ok", "pepper", f"{settings.pepper_path()}, version {found.current}; keep a copy apart from the store"
+    )
+
+
+def _clock(now: datetime) -> Finding:
+    newest = Event.select().order_by(Event.seq.desc()).first()
+    if newest is not None and newest.at > now + timedelta(minutes=5):
+        return Finding(
+            "wrong",
+            "clock",
+            f"The newest event is of {newest.at:%Y-%m-%d %H:%M}Z, and here it is {now:%H:%M}Z; set the clock right.",
+        )
+    return Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
+
+
+def _worker(now: datetime) -> Finding:
+    alive = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.last_tick.desc()).first()
+    if alive is None:
+        return Finding(
+            "wrong", "worker", "None is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
+        )
+    if now - alive.last_tick > _SILENT_AFTER:
+        return Finding(
+            "wrong", "worker", f"{alive.name} was last heard at {alive.last_tick:%Y-%m-%d %H:%M}Z. Restart it."
+        )
+    return Finding("ok", "worker", f"{alive.name}, last tick {alive.last_tick:%H:%M:%S}Z")
+
+
+def _mail(settings: Settings) -> Finding:
+    mail = settings.mail
+    if not mail.host:
+        return Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
+    try:
+        with session_for(mail, settings.mail_password()) as relay:
+            refusal = relay.check()
+    except KeydeskError as error:
+        return Finding("wrong", "mail", str(error))
+    if refusal is not None:
+        return Finding("wrong", "mail", f"{mail.host}:{mail.port}: {refusal.text}")
+    return Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
+
+
+def _work(now: datetime) -> Iterator[Finding]:
+    waiting = outgoing.pending_counts()
+    if waiting.ambiguous:
+        yield Finding(
+            "look", "mail", f"{waiting.ambiguous} mails may or may not have arrived; settle them at the desk."
+        )
+    unreachable = len(notices.unreachable())
+    if unreachable:
+        yield Finding("look", "notices", f"{unreachable} keys expire and nobody can be reached; see the desk.")
+    for row in runs.unwell():
+        yield Finding("wrong", "run", f"{runs.name_of(row)}: {row.error or row.state}")
+    for parked in InvoiceMonth.select().where(InvoiceMonth.state == "parked").limit(5):
+        yield Finding("wrong", "invoices", f"{parked.month} of company {parked.company.external_id}: {parked.error}")
+    yield from _missing_prices(now)
+    count, fault = events.verify()
+    yield (
+        Finding("ok", "events", f"{count:,}, one unbroken chain")
+        if fault is None
+        else Finding("wrong", "events", fault)
+    )
+
+
+def _missing_prices(now: datetime) -> Iterator[Finding]:
+    used = Company.select(Company.price_list, Company.currency).where(Company.deactivated_at.is_null()).distinct()
+    for row in used:
+        try:
+            price_lists.in_force(
+                prices.published(row.price_list, row.currency), row.currency, row.price_list, now.date().replace(day=1)
+            )
+        except KeydeskError as error:
+            yield Finding("look", "prices", str(error))
