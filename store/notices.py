@@ -1,11 +1,362 @@
-"""Notices: mails owed to one recipient for one reason, once."""
+"""Notices: mails owed to one recipient for one reason, once; bound to their mails in one transaction."""
 
-from datetime import datetime
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from store import outbox
+from store.database import backend, run_sql, session, writing
+from store.due_notices import REACH, Owing, noticed, owing
+from store.errors import KeydeskError
+from store.fields import canonical, instant, seconds
+from store.outbox import Owed
+from store.rules import calendar
+from store.tables import Email
+
+DIGESTS = frozenset({"key_expiring", "key_expired"})
+_SEND_FROM_HOUR = 7  # nobody is woken by a warning; local time of the company
+_EXPIRED_IS_USEFUL_FOR = timedelta(days=7)
+_SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed
+
+
+class NoLongerTrue(KeydeskError):
+    """Nothing of a queued mail is true any more; the text says why, `fallen` names its (notice, key) pairs."""
+
+    def __init__(self, reason: str, fallen: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__(reason)
+        self.fallen = tuple(fallen)
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """A key about whose expiry nobody could be told: it has no recipient, or the relay refused each for good."""
+
+    key_id: int
+    company_id: int
+    company: str
+    label: str
+    first: str
+    last: str
+    expires_on: date
+    threshold: int
+    since: datetime
+
+
+def sweep(zone_name: str, day: date, now: datetime, thresholds: Sequence[int]) -> int:
+    """Write every notice owed in that zone on that local day, and queue its mail; the number of notices written.
+
+    Run again, it writes nothing. Mails go from 07:00 local time. A wider notice whose mail is still in the queue is
+    covered by a tighter one: nobody gets two warnings about one key at once.
+    """
+    with session(), writing():
+        if backend() == "postgresql":
+            run_sql("SELECT pg_advisory_xact_lock(?)", (_SWEEP_LOCK,))
+        written = sum(_record(mail, day, now) for mail in owing(zone_name, day, thresholds))
+        if written:
+            _cover_wider(now)
+            run_sql(_REACHED_AFTER_ALL)
+        return written
+
+
+def dry_run(day: date, thresholds: Sequence[int], zone_name: str | None = None) -> list[Owing]:
+    """What a sweep of that local day would queue, in one zone or in all; nothing is written."""
+    with session():
+        zones = [zone_name] if zone_name else [row[0] for row in run_sql(_ZONES).fetchall()]
+        return [mail for name in zones for mail in owing(name, day, thresholds)]
 
 
 def withdraw(key_id: int, reason: str, now: datetime) -> None:
-    """Take the key out of what was queued about it (CALLED by store/keys.py: edit_expiry, rotate, revoke; helper: fill in)."""
+    """Take the key out of what is queued about it, in the transaction of the change that makes it untrue.
+
+    A mail that a worker has claimed is left to that worker, who asks `still_true` before it hands anything over.
+    """
+    _withdraw(_QUEUED_OF_KEY, key_id, reason, now)
 
 
 def withdraw_company(company_id: int, reason: str, now: datetime) -> None:
-    """Take all the company's notices out of the queue (CALLED by store/integrations.py when API Access is disabled)."""
+    """Take all keys of the company out of what is queued about them."""
+    _withdraw(_QUEUED_OF_COMPANY, company_id, reason, now)
+
+
+def still_true(email: Email, now: datetime) -> dict[str, Any]:
+    """What the mail says, as it is true at `now`: keys that do not owe it any more have gone, last uses are today's.
+
+    Raises NoLongerTrue when nothing is left. Mails about what somebody did are always true. Nothing is written.
+    """
+    return _judged(email, now)[0]
+
+
+def confirm(email: Email, now: datetime) -> dict[str, Any]:
+    """The same, for the worker that is about to hand the mail over.
+
+    Notices that have fallen are recorded as withdrawn, so that they are owed again should their reason come back.
+    """
+    with session():
+        try:
+            context, fallen = _judged(email, now)
+        except NoLongerTrue as reason:
+            with writing():
+                _let_go(reason.fallen)
+            raise
+        if fallen:
+            with writing():
+                _let_go(fallen)
+        return context
+
+
+def unreachable(company_id: int | None = None) -> list[Unreachable]:
+    """The keys that expire, or have expired, without anybody knowing: a red state until somebody can be told."""
+    with session():
+        rows = run_sql(_UNREACHABLE, (company_id, company_id, company_id, company_id)).fetchall()
+    found: dict[int, Unreachable] = {}
+    for row in rows:
+        key_id, of_company, company, label, first, last, expires_on, threshold, since = row
+        found[key_id] = Unreachable(
+            key_id, of_company, company, label, first, last, date.fromisoformat(expires_on), threshold, instant(since)
+        )
+    return sorted(found.values(), key=lambda one: (one.expires_on, one.key_id))
+
+
+def _record(mail: Owing, day: date, now: datetime) -> int:
+    """Queue the mail and write its notices."""
+    email_id = _queue(mail, day, now) if mail.recipient else None
+    state = "mailed" if mail.recipient else "unreachable"
+    written = 0
+    for key in mail.keys:
+        for threshold in (key.threshold, *key.covered):
+            tightest = threshold == key.threshold
+            if not tightest and not mail.recipient:
+                continue  # nobody was told, so nothing is covered
+            cursor = run_sql(
+                _NOTICE,
+                (
+                    key.key_id, key.expires_on.isoformat(), threshold, mail.address,
+                    state if tightest else "covered", email_id if tightest else None, seconds(now),
+                ),
+            )  # fmt: skip
+            written += int(cursor.rowcount)
+    return written
+
+
+def _queue(mail: Owing, day: date, now: datetime) -> int:
+    zone = calendar.zone(mail.zone)
+    morning = calendar.at_local(day, _SEND_FROM_HOUR, 0, zone)
+    last_day = max(key.expires_on for key in mail.keys)
+    useless = (
+        calendar.start_of_day(last_day + timedelta(days=1), zone)
+        if mail.kind == "key_expiring"
+        else max(now, morning) + _EXPIRED_IS_USEFUL_FOR
+    )
+    reason = _free_reason(f"{mail.kind}:{mail.company_id}:{day}:{_short(mail.address)}")
+    outbox.queue(
+        [
+            Owed(
+                kind=mail.kind,
+                recipient=mail.recipient,
+                recipient_name=mail.recipient_name,
+                dedupe_key=reason,
+                context={
+                    "company": mail.company,
+                    "zone": mail.zone,
+                    "roles": list(mail.roles),
+                    "keys": [key.noticed for key in mail.keys],
+                },
+                company_id=mail.company_id,
+                language=mail.language,
+                useless_after=useless,
+                not_before=morning,
+            ),
+        ],
+        now,
+    )
+    return int(run_sql("SELECT id FROM email WHERE dedupe_key = ?", (reason,)).fetchone()[0])
+
+
+def _free_reason(reason: str) -> str:
+    """The reason, numbered when a mail for it was made earlier that day (and withdrawn, or sent for other keys)."""
+    number, free = 1, reason
+    while run_sql("SELECT 1 FROM email WHERE dedupe_key = ?", (free,)).fetchone():
+        number += 1
+        free = f"{reason}:{number}"
+    return free
+
+
+def _short(address: str) -> str:
+    return address if len(address) <= 120 else hashlib.sha256(address.encode()).hexdigest()[:40]
+
+
+def _cover_wider(now: datetime) -> None:
+    """Let go of queued warnings of a wider threshold than one that is queued as well."""
+    rows = run_sql(_WIDER_AND_QUEUED).fetchall()
+    for notice_id, _ in rows:
+        run_sql("UPDATE notice SET state = 'covered', email_id = NULL WHERE id = ?", (notice_id,))
+    _settle({int(email_id) for _, email_id in rows}, "a more urgent notice took its place", now)
+
+
+def _withdraw(query: str, number: int, reason: str, now: datetime) -> None:
+    with session(), writing():
+        rows = run_sql(query, (number,)).fetchall()
+        for notice_id, _, _ in rows:
+            run_sql("UPDATE notice SET state = 'withdrawn' WHERE id = ?", (notice_id,))
+        _uncover({int(key_id) for _, key_id, _ in rows})
+        _settle({int(email_id) for _, _, email_id in rows if email_id is not None}, reason, now)
+
+
+def _uncover(key_ids: set[int]) -> None:
+    """What was covered only by a notice that has been withdrawn is owed again, should its reason come back."""
+    for key_id in sorted(key_ids):
+        run_sql(_COVERED_BY_NOTHING, (key_id,))
+
+
+def _settle(email_ids: set[int], reason: str, now: datetime) -> None:
+    """Bring queued mails in line with their notices: without those keys, or withdrawn when none is left."""
+    for email_id in sorted(email_ids):
+        try:
+            context = confirm(Email.get_by_id(email_id), now)
+        except NoLongerTrue:
+            text = "UPDATE email SET state = 'withdrawn', reply = ? WHERE id = ? AND state = 'queued'"
+            run_sql(text, (reason, email_id))
+        else:
+            text = "UPDATE email SET context = ? WHERE id = ? AND state = 'queued'"
+            run_sql(text, (canonical(context), email_id))
+
+
+def _judged(email: Email, now: datetime) -> tuple[dict[str, Any], list[tuple[int, int]]]:
+    """The mail as it is true now, and the (notice, key) that have fallen."""
+    context: dict[str, Any] = email.context
+    if email.kind not in DIGESTS:
+        return context, []
+    kept, fallen, reasons, zone = [], [], [], context["zone"]
+    for row in run_sql(_TRUTH, (email.id, email.id)).fetchall():
+        zone = row[7]
+        reason = _why_not(row, calendar.local_day(now, calendar.zone(zone)))
+        if reason is None:
+            kept.append(noticed(row[9:19]))
+        else:
+            fallen.append((int(row[0]), int(row[19])))
+            reasons.append(reason)
+    if not kept:
+        raise NoLongerTrue(reasons[0] if reasons else "the keys of this mail were taken out of it", fallen)
+    return {**context, "zone": zone, "keys": kept}, fallen
+
+
+def _let_go(fallen: Sequence[tuple[int, int]]) -> None:
+    for notice_id, _ in fallen:
+        run_sql("UPDATE notice SET state = 'withdrawn' WHERE id = ? AND state = 'mailed'", (notice_id,))
+    _uncover({key_id for _, key_id in fallen})
+
+
+def _why_not(row: Sequence[Any], today: date) -> str | None:
+    """Why a key does not owe its notice any more, None while it does."""
+    _, threshold, noticed_for, revoked, rotated, off, inactive, _, told = row[:9]
+    expires_on = row[15]
+    faults = (
+        (revoked, "the key was revoked"),
+        (rotated, "the key was rotated"),
+        (expires_on != noticed_for, "the key has a new expiry date"),
+        (inactive, "the company is not active any more"),
+        (off, "API Access is disabled"),
+        (threshold >= 0 and expires_on < today.isoformat(), "the key has expired meanwhile"),
+        (not told, "the recipient is not to be told any more"),
+    )
+    return next((reason for fault, reason in faults if fault), None)
+
+
+_ZONES = "SELECT DISTINCT time_zone FROM company WHERE deactivated_at IS NULL ORDER BY time_zone"
+
+_NOTICE = """
+    INSERT INTO notice (key_id, expires_on, threshold, recipient, state, email_id, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key_id, expires_on, threshold, recipient) DO UPDATE
+        SET state = excluded.state, email_id = excluded.email_id, created_at = excluded.created_at
+      WHERE notice.state = 'withdrawn'
+"""
+
+# The list of states is that of the partial index; SQLite uses it only where it stands word for word.
+_WIDER_AND_QUEUED = """
+    SELECT DISTINCT n.id, n.email_id
+      FROM email e
+      JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'
+      JOIN notice tighter ON tighter.key_id = n.key_id AND tighter.expires_on = n.expires_on
+                         AND tighter.recipient = n.recipient AND tighter.threshold < n.threshold
+                         AND tighter.state = 'mailed'
+     WHERE e.state IN ('queued', 'claimed', 'handing-over') AND e.state = 'queued'
+"""
+
+_REACHED_AFTER_ALL = """
+    UPDATE notice SET state = 'withdrawn'
+     WHERE state = 'unreachable'
+       AND EXISTS (SELECT 1 FROM notice m
+                    WHERE m.key_id = notice.key_id AND m.expires_on = notice.expires_on
+                      AND m.threshold <= notice.threshold AND m.state = 'mailed')
+"""
+
+_QUEUED_OF_KEY = """
+    SELECT n.id, n.key_id, n.email_id
+      FROM notice n LEFT JOIN email e ON e.id = n.email_id
+     WHERE n.key_id = ? AND (n.state = 'unreachable' OR (n.state = 'mailed' AND e.state = 'queued'))
+"""
+
+_QUEUED_OF_COMPANY = """
+    SELECT n.id, n.key_id, n.email_id
+      FROM api_key k JOIN notice n ON n.key_id = k.id LEFT JOIN email e ON e.id = n.email_id
+     WHERE k.company_id = ? AND (n.state = 'unreachable' OR (n.state = 'mailed' AND e.state = 'queued'))
+"""
+
+_COVERED_BY_NOTHING = """
+    UPDATE notice SET state = 'withdrawn'
+     WHERE key_id = ? AND state = 'covered'
+       AND NOT EXISTS (SELECT 1 FROM notice m
+                        WHERE m.key_id = notice.key_id AND m.expires_on = notice.expires_on
+                          AND m.recipient = notice.recipient AND m.threshold < notice.threshold AND m.state = 'mailed')
+"""
+
+_TRUTH = """
+    WITH due AS (
+        SELECT k.id AS key_id, k.resource_id, i.id AS integration_id
+          FROM notice n
+          JOIN api_key k ON k.id = n.key_id
+          JOIN integration i ON i.company_id = k.company_id AND i.code = 'api_access'
+         WHERE n.email_id = ? AND n.state = 'mailed'
+    ),
+    reach AS ({reach})
+    SELECT n.id, n.threshold, n.expires_on, k.revoked_at IS NOT NULL, k.rotated_at IS NOT NULL,
+           i.enabled_at IS NULL, c.deactivated_at IS NOT NULL, c.time_zone,
+           EXISTS (SELECT 1 FROM reach r WHERE r.key_id = k.id AND r.address = n.recipient),
+           k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on, l.at, l.address, l.uses, k.id
+      FROM notice n
+      JOIN api_key k ON k.id = n.key_id
+      JOIN company c ON c.id = k.company_id
+      JOIN company_user owner ON owner.id = k.resource_id
+      LEFT JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
+      LEFT JOIN last_use l ON l.key_id = k.id
+     WHERE n.email_id = ? AND n.state = 'mailed'
+     ORDER BY k.expires_on, k.id
+""".replace("{reach}", REACH)
+
+_UNREACHABLE = """
+    SELECT k.id, c.id, c.name, k.label, k.first, k.last, n.expires_on, n.threshold, n.created_at
+      FROM notice n
+      JOIN api_key k ON k.id = n.key_id AND k.expires_on = n.expires_on
+      JOIN company c ON c.id = k.company_id
+      JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
+     WHERE n.state = 'unreachable'
+       AND (CAST(? AS BIGINT) IS NULL OR c.id = ?) AND c.deactivated_at IS NULL AND i.enabled_at IS NOT NULL
+       AND k.revoked_at IS NULL AND k.rotated_at IS NULL
+    UNION ALL
+    SELECT k.id, c.id, c.name, k.label, k.first, k.last, n.expires_on, n.threshold, n.created_at
+      FROM email e
+      JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'
+      JOIN api_key k ON k.id = n.key_id AND k.expires_on = n.expires_on
+      JOIN company c ON c.id = k.company_id
+      JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
+     WHERE e.state IN ('failed', 'ambiguous') AND e.state = 'failed' AND e.kind IN ('key_expiring', 'key_expired')
+       AND (CAST(? AS BIGINT) IS NULL OR c.id = ?) AND c.deactivated_at IS NULL AND i.enabled_at IS NOT NULL
+       AND k.revoked_at IS NULL AND k.rotated_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM notice m JOIN email f ON f.id = m.email_id
+                        WHERE m.key_id = n.key_id AND m.expires_on = n.expires_on AND m.threshold = n.threshold
+                          AND m.state = 'mailed' AND f.state <> 'failed')
+     ORDER BY 8 DESC
+"""

@@ -22,6 +22,7 @@ class Owed:
     company_id: int | None = None
     language: str = "en"
     useless_after: datetime | None = None
+    not_before: datetime | None = None  # None: at once
 
 
 _INSERT = """
@@ -49,7 +50,7 @@ def queue(mails: Sequence[Owed], now: datetime) -> None:
                 reference(owed.dedupe_key),
                 canonical(owed.context),
                 at,
-                at,
+                max(at, seconds(owed.not_before)) if owed.not_before else at,
                 useless,
             ),
         )

@@ -276,6 +276,7 @@ class Email(Record):
             SQL(
                 "CREATE INDEX email_pending ON email (next_at, id) WHERE state IN ('queued', 'claimed', 'handing-over')"
             ),
+            SQL("CREATE INDEX email_attention ON email (id) WHERE state IN ('failed', 'ambiguous')"),
         )
 
 
@@ -296,7 +297,10 @@ class Notice(Record):
     created_at = InstantField()
 
     class Meta:
-        indexes = ((("key", "expires_on", "threshold", "recipient"), True),)
+        indexes = (
+            (("key", "expires_on", "threshold", "recipient"), True),
+            SQL("CREATE INDEX notice_unreachable ON notice (id) WHERE state = 'unreachable'"),
+        )
 
 
 # What the worker does
@@ -434,7 +438,7 @@ class InvoiceLine(Record):
     description = CharField(max_length=200)
     because = TextField()
     quantity = CharField(max_length=24)
-    unit = CharField(max_length=16)
+    unit = CharField(max_length=64)
     unit_price = CharField(max_length=24)
     currency = CharField(max_length=3)
     gross_minor = BigIntegerField()

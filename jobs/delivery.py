@@ -1,0 +1,346 @@
+"""Mails leave: claimed from the outbox, asked again whether they are true, written, handed over, their answer recorded.
+
+For each mail, in this order, and the order matters:
+
+1. withdraw it when it comes too late or nothing of it is true any more;
+2. write it as of today in the company's days and keep its bytes; what may have arrived before is not written anew;
+3. MAIL, RCPT, DATA; record that it is handed over; then the body;
+4. record the relay's answer.
+
+A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/outgoing.py).
+"""
+
+import hashlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from jobs import letter_context, letters, messages
+from jobs.json_log import JsonLog
+from jobs.messages import Mailbox
+from jobs.smtp_answers import Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
+from store import installation, notices, outgoing
+from store.notices import NoLongerTrue
+from store.outgoing import ClaimLost
+from store.rules import calendar
+from store.tables import Company, Email
+
+LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail
+_WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120, 240))
+_MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
+_BREAKER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10))
+_SLICE_SECONDS: Final = 60  # no mail is begun later than that
+_REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
+
+
+class Session(Protocol):
+    """An SMTP connection, or whatever hands a mail over in two phases."""
+
+    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
+        """Hand one mail over; `before_body` is called when nothing but the body is missing."""
+
+
+SessionFactory = Callable[[], AbstractContextManager[Session]]
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who writes: the From address, where answers go, and the domain of the Message-IDs."""
+
+    address: str
+    reply_to: str
+
+    @property
+    def domain(self) -> str:
+        """The part after the @."""
+        return self.address.rpartition("@")[2]
+
+
+@dataclass
+class Relay:
+    """What this worker knows of the relay: after a refusal of its own it is left alone for a while."""
+
+    refusals: int = 0
+    closed_until: datetime | None = None
+    reason: str = ""
+
+    def is_closed(self, now: datetime) -> bool:
+        """Whether it is too early to ask again. A clock that was put back does not keep it closed for longer."""
+        return self.closed_until is not None and now < self.closed_until <= now + _BREAKER[-1]
+
+    def refused(self, reason: str, now: datetime) -> None:
+        """Leave it alone for a while, for longer each time."""
+        self.closed_until = now + _BREAKER[min(self.refusals, len(_BREAKER) - 1)]
+        self.refusals += 1
+        self.reason = reason
+
+    def answered(self) -> None:
+        """It works."""
+        self.refusals, self.closed_until, self.reason = 0, None, ""
+
+
+@dataclass
+class Outcome:
+    """What one slice did, by the mails' ids; `stopped` is the relay's word when it ended early."""
+
+    sent: list[int] = field(default_factory=list)
+    later: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    withdrawn: list[int] = field(default_factory=list)
+    ambiguous: list[int] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def dealt_with(self) -> int:
+        """How many mails are in another state than before."""
+        return sum(map(len, (self.sent, self.later, self.failed, self.withdrawn, self.ambiguous)))
+
+
+class Delivery:
+    """What the worker calls each beat: one bounded slice of the outbox over one connection.
+
+    Every worker process makes its own. `sender` and `open_session` are None where no relay is set: mails then wait.
+    """
+
+    def __init__(self, open_session: SessionFactory | None, sender: Sender, *, log: JsonLog, limit: int = 50) -> None:
+        self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.relay = Relay()
+        self._open_session = open_session
+        self._sender = sender
+        self._log = log
+        self._limit = limit
+        self._has_buried = False
+
+    def __call__(self, now: datetime) -> int:
+        """Hand over a slice as of `now`; how many mails it dealt with, 0 when there is nothing (more) to do."""
+        begun = time.monotonic()
+
+        def clock() -> datetime:
+            """Whole minutes go on during a slice, so that a slow relay never outlasts a lease unnoticed."""
+            return now + timedelta(minutes=(time.monotonic() - begun) // 60)
+
+        if not self._has_buried:
+            self._bury(now)
+        outcome = deliver_slice(
+            self._open_session,
+            self._sender,
+            clock,
+            owner=self.owner,
+            relay=self.relay,
+            log=self._log,
+            limit=self._limit,
+            stopping=lambda: time.monotonic() - begun > _SLICE_SECONDS,
+        )
+        return outcome.dealt_with
+
+    def _bury(self, now: datetime) -> None:
+        """Take over at once from a process of this machine that was killed; others' leases have to run out."""
+        for owner in outgoing.owners():
+            host, _, rest = owner.partition(":")
+            pid = rest.partition(":")[0]
+            if host == self.owner.partition(":")[0] and owner != self.owner and not _runs(pid):
+                lost = outgoing.bury(owner, now)
+                self._log.say("mail.owner-buried", "warning", owner=owner, ambiguous=lost)
+        self._has_buried = True
+
+
+def _runs(pid: str) -> bool:
+    """Whether another process has that number."""
+    if not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def deliver_slice(
+    open_session: SessionFactory | None,
+    sender: Sender,
+    clock: Callable[[], datetime],
+    *,
+    owner: str,
+    relay: Relay,
+    log: JsonLog,
+    limit: int = 50,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Hand over up to `limit` mails whose time has come. Without a session (no relay is set) they stay in the outbox.
+
+    `owner` names this worker process and is never used by another. What was claimed and not handed over is given back.
+    """
+    outcome = Outcome()
+    now = clock()
+    if open_session is None or relay.is_closed(now):
+        return outcome
+    outcome.ambiguous.extend(outgoing.find_ambiguous(now))
+    mails = outgoing.claim(owner, limit, LEASE, now)
+    if not mails:
+        return outcome
+    try:
+        with open_session() as session:
+            post = _Post(session, sender, clock, owner, relay, log, outcome)
+            for mail in mails:
+                if stopping() or outcome.stopped:
+                    break
+                post.deliver(mail)
+    finally:
+        outgoing.release(owner)
+    return outcome
+
+
+def wait(email_id: int, attempts: int) -> timedelta:
+    """How long to wait after that many refusals: 5 minutes to 4 hours, spread by up to a fifth so that mails part."""
+    base = _WAITS[min(max(attempts, 1), len(_WAITS)) - 1]
+    digest = hashlib.sha256(f"{email_id}:{attempts}".encode()).digest()
+    return base + timedelta(seconds=int(base.total_seconds()) // 5 * digest[0] // 255)
+
+
+@dataclass
+class _Post:
+    """One run over one connection."""
+
+    session: Session
+    sender: Sender
+    clock: Callable[[], datetime]
+    owner: str
+    relay: Relay
+    log: JsonLog
+    outcome: Outcome
+
+    def deliver(self, mail: Email) -> None:
+        """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
+        try:
+            message = self._written(mail)
+            if message is not None:
+                self._hand_over(mail, message)
+        except ClaimLost:
+            self.log.say("mail.claim-lost", "warning", mail=mail.id)
+
+    def _written(self, mail: Email) -> bytes | None:
+        """The bytes to hand over; None when the mail was withdrawn or cannot be written."""
+        now = self.clock()
+        if mail.useless_after is not None and mail.useless_after <= now:
+            self._withdraw(mail, "it came too late to be of use")
+            return None
+        try:
+            said = notices.confirm(mail, now)
+        except NoLongerTrue as reason:
+            self._withdraw(mail, str(reason))
+            return None
+        if mail.resends and mail.message is not None:
+            return bytes(mail.message)  # the first one may have arrived, so this must be the same
+        try:
+            letter, message = write(mail, said, self.sender, now)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one mail must not keep the others back
+            outgoing.failed(
+                mail.id, self.owner, f"It could not be written: {redact(str(error))} ({type(error).__name__})"
+            )
+            self.outcome.failed.append(mail.id)
+            return None
+        outgoing.bind(mail.id, self.owner, letter.subject, message)
+        return message
+
+    def _withdraw(self, mail: Email, reason: str) -> None:
+        outgoing.withdrawn(mail.id, self.owner, reason)
+        self.outcome.withdrawn.append(mail.id)
+        self.log.say("mail.withdrawn", mail=mail.id, kind=mail.kind, reason=reason)
+
+    def _failed(self, mail: Email, reply: str) -> None:
+        outgoing.failed(mail.id, self.owner, reply)
+        self.outcome.failed.append(mail.id)
+        self.log.say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply)
+
+    def _hand_over(self, mail: Email, message: bytes) -> None:
+        answer = self.session.deliver(
+            self.sender.address,
+            mail.recipient,
+            message,
+            lambda: outgoing.handing_over(mail.id, self.owner, LEASE, self.clock()),
+        )
+        now = self.clock()
+        match answer:
+            case Delivered(reply):
+                outgoing.sent(mail.id, self.owner, reply, now)
+                self.relay.answered()
+                self.outcome.sent.append(mail.id)
+                self.log.say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply)
+            case BadAddress(code, text):
+                self.relay.answered()
+                self._failed(mail, f"{code} {text}")
+            case AnswerLost(text):
+                state = outgoing.answer_lost(mail.id, self.owner, text, now)
+                self.outcome.ambiguous.append(mail.id)
+                self.log.say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=text, now=state)
+            case TryLater(_, code, text, of_relay=False):
+                self.relay.answered()
+                self._later(mail, f"{code} {text}", now)
+            case TryLater(_, code, text) | StopRun(_, code, text):
+                self._stopped(mail, answer, f"{code} {text}", now)
+
+    def _later(self, mail: Email, reply: str, now: datetime) -> None:
+        next_at = now + wait(mail.id, mail.attempts + 1)
+        outgoing.later(mail.id, self.owner, next_at, reply, attempted=True)
+        self.outcome.later.append(mail.id)
+        self.log.say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _stopped(self, mail: Email, answer: TryLater | StopRun, reply: str, now: datetime) -> None:
+        """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
+
+        Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
+        """
+        self.relay.refused(reply, now)
+        self.outcome.stopped = reply
+        self.log.say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
+        if isinstance(answer, TryLater) or answer.phase not in _REFUSED_CONTENT:
+            outgoing.later(mail.id, self.owner, mail.next_at, reply, attempted=False)
+        elif mail.attempts + 1 >= _MOST_REFUSALS:
+            self._failed(mail, reply)
+        else:
+            self._later(mail, reply, now)
+
+
+def write(mail: Email, said: dict[str, object], sender: Sender, now: datetime) -> tuple[letters.Letter, bytes]:
+    """The letter and its bytes, from what the mail says; days are counted from the company's local day at `now`."""
+    company = Company.get_or_none(Company.id == mail.company_id) if mail.company_id is not None else None
+    chosen = installation.get()
+    zone = calendar.zone(company.time_zone if company else chosen.time_zone)
+    reference = reference_of(mail)
+    reply_to = sender.reply_to or sender.address
+    envelope = {
+        "vendor": chosen.vendor,
+        "reply_to": reply_to,
+        "recipient_name": mail.recipient_name,
+        "roles": said.get("roles", []),
+        "reference": reference,
+    }
+    context = letter_context.from_json(
+        mail.kind, {**{name: value for name, value in said.items() if name != "roles"}, "envelope": envelope}
+    )
+    letter = letters.render(mail.kind, context, today=calendar.local_day(now, zone), now=now)
+    raw = messages.build(
+        letter,
+        kind=mail.kind,
+        sender=Mailbox(chosen.vendor, sender.address),
+        recipient=Mailbox(mail.recipient_name, mail.recipient),
+        reply_to=reply_to,
+        message_id=f"<{mail.message_id}@{sender.domain}>",
+        date=now,
+        reference=reference,
+        unsubscribe=reply_to if said.get("roles") == ["email-to-notify"] else None,
+    )
+    return letter, raw
+
+
+def reference_of(mail: Email) -> str:
+    """What a person can read out on the telephone: `KD-3F2A9C01`."""
+    return "KD-" + mail.message_id.removeprefix("kd.")[:8].upper()

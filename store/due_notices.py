@@ -1,0 +1,160 @@
+"""Which notices are owed in one time zone on one local day, to whom: read, not written.
+
+The query finds the pairs of key and recipient that have no notice yet; what is due is decided by `store.rules.notices`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+
+from store.database import run_sql
+from store.fields import instant, seconds
+from store.mail_contexts import instant_text
+from store.rules import calendar
+from store.rules.notices import due_threshold
+
+_OLDEST_NEWS_DAYS = 30  # an expiry older than this is not told any more
+
+
+@dataclass(frozen=True)
+class DueKey:
+    """A key that owes a notice: the tightest threshold that is due, and the wider ones that it covers."""
+
+    key_id: int
+    expires_on: date
+    threshold: int
+    covered: tuple[int, ...]
+    noticed: dict[str, Any]  # the key and its last use, as the mail says them
+
+
+@dataclass(frozen=True)
+class Owing:
+    """One mail that is owed: all keys of one company that one recipient has to hear of for one reason."""
+
+    kind: str  # key_expiring, key_expired
+    company_id: int
+    company: str
+    zone: str
+    language: str
+    recipient: str  # the address as sent to; empty when nobody can be reached
+    recipient_name: str
+    roles: tuple[str, ...]
+    keys: tuple[DueKey, ...]
+
+    @property
+    def address(self) -> str:
+        """What is equal for one mailbox, however its address was written."""
+        return self.recipient.lower()
+
+
+# Everybody who hears of the keys listed in `due`: (key_id, address, sent_to, role, name).
+REACH = """
+    SELECT due.key_id, lower(u.email_ascii) AS address, u.email_ascii AS sent_to, 'resource' AS role, u.name
+      FROM due JOIN company_user u ON u.id = due.resource_id
+     WHERE u.deactivated_at IS NULL AND u.email_ascii <> ''
+    UNION ALL
+    SELECT due.key_id, lower(u.email_ascii), u.email_ascii, 'user-to-notify', u.name
+      FROM due JOIN integration_user iu ON iu.integration_id = due.integration_id
+               JOIN company_user u ON u.id = iu.user_id
+     WHERE u.deactivated_at IS NULL AND u.email_ascii <> ''
+    UNION ALL
+    SELECT due.key_id, lower(ie.ascii), ie.ascii, 'email-to-notify', ''
+      FROM due JOIN integration_email ie ON ie.integration_id = due.integration_id
+"""
+
+_WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "
+
+_OWED = """
+    WITH due AS (
+        SELECT k.id AS key_id, k.company_id, k.resource_id, i.id AS integration_id,
+               k.expires_on, CASE {when} END AS threshold
+          FROM api_key k
+          JOIN company c ON c.id = k.company_id
+          JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
+         WHERE c.time_zone = ? AND c.deactivated_at IS NULL AND i.enabled_at IS NOT NULL
+           AND k.revoked_at IS NULL AND k.rotated_at IS NULL
+           AND k.ends_at >= ? AND k.ends_at <= ?
+    ),
+    reach AS ({reach})
+    SELECT c.id, c.name, c.time_zone, c.language,
+           coalesce(r.address, ''), coalesce(r.sent_to, ''), r.role, coalesce(r.name, ''),
+           k.id, k.expiry_set_on, k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on,
+           l.at, l.address, l.uses
+      FROM due
+      JOIN company c ON c.id = due.company_id
+      JOIN api_key k ON k.id = due.key_id
+      JOIN company_user owner ON owner.id = due.resource_id
+      LEFT JOIN last_use l ON l.key_id = due.key_id
+      LEFT JOIN reach r ON r.key_id = due.key_id
+      LEFT JOIN notice n ON n.key_id = due.key_id AND n.expires_on = due.expires_on
+                        AND n.threshold = due.threshold AND n.recipient = coalesce(r.address, '')
+     WHERE due.threshold IS NOT NULL AND (n.id IS NULL OR n.state = 'withdrawn')
+     ORDER BY c.id, coalesce(r.address, ''), k.expires_on, k.id
+"""
+
+_ROLES = ("resource", "user-to-notify", "email-to-notify")
+
+
+def owing(zone_name: str, day: date, thresholds: Sequence[int]) -> list[Owing]:
+    """Every mail owed by enabled, active companies of that zone on that local day, by company and recipient.
+
+    Keys that were revoked or rotated owe nothing. `thresholds` are days before expiry; -1 stands for "has expired".
+    """
+    if not thresholds:
+        return []
+    zone = calendar.zone(zone_name)
+    oldest = day - timedelta(days=_OLDEST_NEWS_DAYS)
+    values: list[Any] = []
+    for days in sorted(thresholds):
+        first = oldest if days < 0 else day
+        values += [first.isoformat(), (day + timedelta(days=days)).isoformat(), days, days]
+    values += [
+        zone_name,
+        seconds(calendar.start_of_day(oldest, zone)),
+        seconds(calendar.start_of_day(day + timedelta(days=max(thresholds) + 2), zone)),
+    ]
+    query = _OWED.replace("{when}", _WHEN * len(thresholds)).replace("{reach}", REACH)
+    mails: list[Owing] = []
+    for _, rows in groupby(run_sql(query, values).fetchall(), key=lambda row: (row[0], row[4])):
+        mails.extend(_mails(list(rows), day, thresholds))
+    return mails
+
+
+def noticed(row: Sequence[Any]) -> dict[str, Any]:
+    """A key and its last use as a digest says them, from the ten columns `first` … `uses`."""
+    first, last, label, resource, environment, kind, expires_on, used_at, address, uses = row
+    used = None
+    if used_at is not None:
+        used = {"at": instant_text(instant(used_at)), "address": address, "calls": int(uses)}
+    return {
+        "key": {
+            "first": first, "last": last, "label": label, "resource": resource,
+            "environment": environment, "kind": kind, "expires_on": expires_on,
+        },
+        "last_use": used,
+    }  # fmt: skip
+
+
+def _mails(rows: list[Any], day: date, thresholds: Sequence[int]) -> Iterator[Owing]:
+    """The mails, at most one of each kind, of one company for one recipient; a key has a row for each of his roles."""
+    company_id, company, zone, language, _, sent_to = rows[0][:6]
+    found = {row[6] for row in rows}
+    keys: dict[int, DueKey] = {}
+    for row in rows:
+        expires_on = date.fromisoformat(row[16])
+        threshold, covered = due_threshold(
+            thresholds, today=day, expires_on=expires_on, set_on=date.fromisoformat(row[9])
+        )
+        if threshold is not None:
+            keys[row[8]] = DueKey(row[8], expires_on, threshold, covered, noticed(row[10:20]))
+    for kind in ("key_expired", "key_expiring"):
+        of_kind = tuple(key for key in keys.values() if (key.threshold < 0) == (kind == "key_expired"))
+        if of_kind:
+            yield Owing(
+                kind, company_id, company, zone, language, sent_to,
+                recipient_name=next((row[7] for row in rows if row[7]), ""),
+                roles=tuple(role for role in _ROLES if role in found),
+                keys=of_kind,
+            )  # fmt: skip
