@@ -122,6 +122,12 @@ def test_a_short_key_below_a_peak_that_is_already_invoiced_costs_nothing_more() 
     )
 
 
+def test_a_key_made_at_the_instant_another_ends_takes_its_place() -> None:
+    ending = standard(1, until=NOW)
+
+    assert asked(company(2, keys=ending), NEW_KEY) == "included: 1 of 2"
+
+
 def test_a_successor_within_the_grace_period_is_included() -> None:
     old = standard(1, until=NOW + timedelta(days=7))
     (successor,) = standard(2, made=NOW, after=1)
