@@ -56,7 +56,7 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
     heading = {"about": for_header, "mail": for_header.envelope, **words}
     subject = _one_line("".join(text.blocks["subject"](text.new_context(heading))))
     speech = {"about": for_body, "mail": for_body.envelope, "header": for_header, "subject_line": subject, **words}
-    return Letter(subject, _tidy(text.render(speech)), _inliner().inline(html.render(speech)))
+    return Letter(subject, _tidy(text.render(speech)), _inliner().inline(html.render(speech)).strip() + "\n")
 
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:

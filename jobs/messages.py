@@ -51,7 +51,7 @@ class _CommaFolded(BaseHeader):
 _HEADERS: Final = HeaderRegistry()
 _HEADERS.map_to_type("list-unsubscribe", _CommaFolded)
 _POLICY: Final = EmailPolicy(linesep="\r\n", cte_type="7bit", header_factory=_HEADERS)
-_BODY_HEADERS: Final = ("MIME-Version", "Content-Type")
+_BODY_HEADERS: Final = ("Content-Language", "MIME-Version", "Content-Type")
 
 
 def message_id(dedupe_key: str, domain: str) -> str:
@@ -90,7 +90,6 @@ def build(
         **({"In-Reply-To": references[-1], "References": " ".join(references)} if references else {}),
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "OOF, AutoReply",  # not All: that would suppress bounces too
-        "Content-Language": LANGUAGE,
         "X-Keydesk-Event": kind,
         "X-Keydesk-Ref": reference,
         **({"List-Unsubscribe": f"<mailto:{_address(Mailbox('', unsubscribe)).addr_spec}>"} if unsubscribe else {}),
@@ -116,6 +115,7 @@ def _written(headers: dict[str, Any], letter: Letter) -> bytes:
     # smtplib sends eight-bit bodies even to servers that do not take them.
     message.set_content(letter.text, cte="quoted-printable")
     message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = LANGUAGE  # only now: a new body takes every content header away
     message.set_boundary("=_kd_" + sha256(headers["Message-ID"].encode()).hexdigest()[:40])
     return message.as_bytes()
 
