@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, BinaryIO, Final
 
 from store.errors import FormatWrong
@@ -113,7 +114,7 @@ def _header(reading: Reading, cells: list[str]) -> _Header | None:
     names = [cell.strip().lower() for cell in cells]
     while names and not names[-1]:
         names.pop()
-    kind = max(reading.kinds, key=lambda kind: len(set(kind.names()) & set(names)))
+    kind = max(reading.kinds, key=lambda kind: _likeness(kind, names))
     known = kind.names()
     if not set(known) & set(names):
         headers = "; ".join(",".join(kind.names()) for kind in reading.kinds)
@@ -134,6 +135,13 @@ def _header(reading: Reading, cells: list[str]) -> _Header | None:
     layout = [(column, names.index(column.name) if column.name in names else None) for column in kind.columns]
     id_cell = names.index("id") if kind.name == "companies" and "id" in names else None
     return _Header(kind, names, layout, id_cell) if sound else None
+
+
+def _likeness(kind: Kind, names: list[str]) -> int:
+    """How well a header fits a kind; a misspelt name counts half."""
+    known = set(kind.names())
+    misspelt = [name for name in names if name not in known and get_close_matches(name, known, n=1)]
+    return 2 * len(known & set(names)) + len(misspelt)
 
 
 def _take_cells(reading: Reading, header: _Header, cells: list[str], start: int, lines: _Lines) -> None:

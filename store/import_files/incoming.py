@@ -29,7 +29,9 @@ class Source:
     section: str = ""  # the list's name; empty in CSV
 
     def at(self, line: int) -> str:
-        """Where a row stands."""
+        """Where a row stands; line 0 is the file as a whole."""
+        if not line and not self.section:
+            return self.file
         return f"{self.file}: {self.section}[{line}]" if self.section else f"{self.file}:{line}"
 
     def fault(self, line: int, name: str, why: str) -> str:
