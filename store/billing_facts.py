@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from store import prices
 from store.recipients import API_ACCESS
+from store.rules import calendar
 from store.rules.price_lists import PriceList
 from store.rules.rating import AccessSpan, CompanyFacts, ContractTerm, KeyFact, LicenceFact
 from store.tables import Company, Integration, IntegrationSpan, Key, KeySpan, Licence
@@ -74,7 +75,7 @@ def _term(row: Term) -> ContractTerm:
         line=row.line,
         kind=row.kind,  # type: ignore[arg-type]
         start=date.fromisoformat(f"{row.first_month}-01"),
-        end=date.fromisoformat(f"{row.last_month}-01") if row.last_month else None,
+        end=date.fromisoformat(f"{calendar.next_month(row.last_month)}-01") if row.last_month else None,
         value=Decimal(row.value) if row.value else None,
         reference=row.reference,
     )

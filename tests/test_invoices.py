@@ -15,6 +15,7 @@ from store.rules import expiry
 from store.rules.calendar import zone
 from store.tables import (
     Company,
+    ContractTerm,
     Email,
     Event,
     Integration,
@@ -303,3 +304,22 @@ def test_a_key_that_ends_with_the_month_is_not_counted_in_the_next(cast: Cast) -
 
     assert made.key.ends_at == expiry.ends_at(date(2026, 11, 30), zone("Europe/Oslo"))
     assert invoices.rate(cast.nordlys.id, "2026-12", FIRST_OF_DECEMBER).explain["peak_slots"] == 0
+
+
+def test_a_term_is_in_force_through_its_last_month_and_no_longer(cast: Cast) -> None:
+    ContractTerm.create(
+        company=cast.nordlys,
+        line="access",
+        kind="waive",
+        value=None,
+        first_month="2026-10",
+        last_month="2026-11",
+        reference="Agreement 17",
+    )
+
+    net = {
+        month: invoices.rate(cast.nordlys.id, month, datetime(2027, 1, 1, tzinfo=UTC)).net_minor
+        for month in ("2026-09", "2026-10", "2026-11", "2026-12")
+    }
+
+    assert net == {"2026-09": 30000, "2026-10": 0, "2026-11": 0, "2026-12": 30000}
