@@ -71,6 +71,26 @@ def _refuse_second_host(host: Host, now: datetime) -> None:
         )
 
 
+def bury(host: Host, now: datetime, pid: int | None = None) -> list[str]:
+    """Mark as stopped the workers of this machine whose process is gone, and give their names."""
+    own = os.getpid() if pid is None else pid
+    with session(), writing():
+        here = (Worker.stopped_at >> None) & (Worker.host == host.name) & (Worker.boot_id == host.boot_id)
+        dead = [row.name for row in Worker.select().where(here) if row.pid == own or not _runs(row.pid)]
+        Worker.update(stopped_at=now, last_error="It was killed.").where(Worker.name << dead).execute()
+    return dead
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def tick(name: str, now: datetime, error: str | None = None) -> None:
     """Say that the worker is alive, and its last error; None leaves the one before standing."""
     text = "UPDATE worker SET last_tick = ?, last_error = COALESCE(?, last_error) WHERE name = ?"

@@ -1,0 +1,31 @@
+"""Housekeeping: what dead workers held is freed, late companies get their invoice run, and what is old is cleared."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from store import markers, months_owed, old_mail, runs, workers
+from store.database import backend, run_sql, session
+from store.runs import RunRow
+
+_MAIL_BYTES_KEPT = timedelta(days=90)
+_TIDY_AT = "T03"  # the one hour of the day for what reads whole tables
+
+
+def chores(run: RunRow, now: datetime) -> Iterator[int]:
+    """One chore after the other, each a transaction of its own and harmless when repeated."""
+    yield runs.return_leases(now)
+    yield markers.return_expired(now)
+    yield months_owed.reopen(now)
+    if run.period.endswith(_TIDY_AT):
+        while cleared := old_mail.clear_bytes(now - _MAIL_BYTES_KEPT, limit=1000):
+            yield cleared
+        yield runs.forget("housekeeping", now - timedelta(days=30))
+        yield workers.forget(now - timedelta(days=30))
+    _checkpoint()
+
+
+def _checkpoint() -> None:
+    """Move what the write-ahead log holds into the file, as far as no reader is in the way; nobody waits for it."""
+    if backend() == "sqlite":
+        with session():
+            run_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

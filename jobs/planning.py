@@ -1,0 +1,153 @@
+"""Planning: which runs are owed, from the instant, the zones and the ledger alone. The clock is judged first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from jobs.schedule import Job
+from store import clock_seen, installation, runs, zones
+from store.fields import instant
+from store.installation import Installation
+from store.rules.calendar import zone as zone_named
+from store.runs import EVERYWHERE, Planned
+from store.zones import ZoneInUse
+
+FARTHEST_LEAP = timedelta(days=7)
+MOST_MISSED = 366  # periods recorded as missed after a long downtime
+MOST_OWED = 24  # periods caught up in one pass; the next pass goes on
+
+Verdict = Literal["believed", "back", "leap"]
+
+
+def judge(now: datetime, previous: datetime | None, max_seen: datetime | None) -> Verdict:
+    """Whether a clock is to be believed. `previous` is what this process saw last, None as it starts.
+
+    A clock that is behind what was believed plans nothing. One that leaps ahead while the process was up is held; ahead
+    as it starts, it was downtime.
+    """
+    if max_seen is None:
+        return "believed"
+    if now < max_seen:
+        return "back"
+    if previous is not None and now - max_seen > FARTHEST_LEAP:
+        return "leap"
+    return "believed"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger knows of one job in one scope: its newest period, or every one for a job that catches up all."""
+
+    newest: str | None = None
+    periods: frozenset[str] = frozenset()
+
+
+def owed(job: Job, scope: ZoneInUse, now: datetime, known: Known, choices: Installation) -> list[Planned]:
+    """The runs that one job lacks in one scope, oldest first."""
+    zone = zone_named(scope.zone)
+    latest = job.cadence.latest(now, zone, choices)
+    if job.catch_up == "every":
+        # No history before the zone's first company: never a period before the one that company came in.
+        first = job.cadence.holding(scope.since, zone)
+        wanted = [period for period in job.cadence.range(first, latest, zone) if period not in known.periods]
+        wanted = wanted[:MOST_OWED]
+    elif known.newest is None or job.catch_up == "silent":
+        wanted = [latest] if known.newest != latest else []
+    else:
+        wanted = job.cadence.range(job.cadence.following(known.newest), latest, zone)[-MOST_MISSED - 1 :]
+    return [
+        Planned(
+            job=job.name,
+            scope=scope.name,
+            period=period,
+            state="missed" if job.catch_up == "latest" and period != latest else "due",
+            not_before=job.cadence.due_at(period, zone, choices),
+            bounds=job.cadence.bounds(period, zone),
+        )
+        for period in wanted
+    ]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one pass of planning did: how it judged the clock, and how many runs it wrote."""
+
+    verdict: Verdict
+    planned: int
+
+
+class Planner:
+    """Plans for one process. It remembers for an hour what it has planned, so that most passes ask the store little."""
+
+    def __init__(self, timetable: Sequence[Job]) -> None:
+        self.timetable = timetable
+        self.previous: datetime | None = None
+        self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
+
+    def plan(self, now: datetime) -> Plan:
+        """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""
+        seen = clock_seen.latest()
+        verdict = judge(now, self.previous, seen)
+        if self.previous is None or self.previous.hour != now.hour:
+            self._planned.clear()  # a store that was restored may know less than this process
+        self.previous = now
+        if verdict == "back":
+            return Plan(verdict, 0)
+        choices, in_use = installation.get(), zones.in_use()
+        planned = sum(
+            self._plan_job(job, scope, now, choices, hold=verdict == "leap")
+            for job in self.timetable
+            for scope in scopes(job, in_use)
+        )
+        if verdict == "believed":
+            clock_seen.advance(now, seen)
+        return Plan(verdict, planned)
+
+    def _plan_job(self, job: Job, scope: ZoneInUse, now: datetime, choices: Installation, *, hold: bool) -> int:
+        latest = job.cadence.latest(now, zone_named(scope.zone), choices)
+        if self._planned.get((job.name, scope.name)) == (latest, scope.since):
+            return 0
+        found = owed(job, scope, now, _known(job, scope, latest), choices)
+        if hold:
+            return runs.plan(_held(found), now)
+        changed = runs.plan(found, now)
+        if job.catch_up != "every":
+            runs.give_up_older(job.name, scope.name, latest, now)
+        if len(found) < MOST_OWED or job.catch_up != "every":
+            self._planned[job.name, scope.name] = (latest, scope.since)
+        return changed
+
+
+def scopes(job: Job, in_use: Iterable[ZoneInUse]) -> list[ZoneInUse]:
+    """Where a job runs: in each zone in which a company lives, or once for all."""
+    if job.scope == "time zone":
+        return list(in_use)
+    return [ZoneInUse(EVERYWHERE, "UTC", instant(0))]
+
+
+def upcoming(timetable: Sequence[Job], now: datetime) -> list[Planned]:
+    """What falls due next, the soonest first: for each job and scope the period after the newest."""
+    choices, in_use = installation.get(), zones.in_use()
+    coming = []
+    for job in timetable:
+        for scope in scopes(job, in_use):
+            zone = zone_named(scope.zone)
+            period = job.cadence.following(job.cadence.latest(now, zone, choices))
+            due_at = job.cadence.due_at(period, zone, choices)
+            coming.append(Planned(job.name, scope.name, period, "due", due_at, job.cadence.bounds(period, zone)))
+    return sorted(coming, key=lambda each: (each.not_before, each.job, each.scope))
+
+
+def _known(job: Job, scope: ZoneInUse, latest: str) -> Known:
+    if job.catch_up == "every":
+        return Known(periods=runs.known_periods(job.name, scope.name))
+    return Known(newest=runs.newest_period(job.name, scope.name, latest))
+
+
+def _held(found: Iterable[Planned]) -> list[Planned]:
+    return [
+        Planned(each.job, each.scope, each.period, "held", each.not_before, each.bounds)
+        for each in found
+        if each.state == "due"
+    ]

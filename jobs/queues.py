@@ -1,0 +1,35 @@
+"""The two queues that a worker empties between its runs: mails that are due, and sandboxes to be refreshed."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from jobs.delivery import Relay, Sender, SessionFactory, deliver_slice
+from jobs.sandbox_refresh import Command, refresh_next
+
+Clock = Callable[[], datetime]
+
+Queue = Callable[[Clock, str, Callable[[], bool]], int]
+"""Takes a bounded slice as the named owner, asking now and then whether to stop; 0 when nothing is to be done."""
+
+
+def mails(open_session: SessionFactory | None, sender: Sender) -> Queue:
+    """Hand over what the outbox holds. Without a session the mails wait."""
+    relay = Relay()
+
+    def deliver(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
+        outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, stopping=stopping)
+        if outcome.stopped:
+            return 0
+        left = (outcome.sent, outcome.later, outcome.failed, outcome.withdrawn, outcome.ambiguous)
+        return sum(len(mails) for mails in left)
+
+    return deliver
+
+
+def refreshes(command: Command) -> Queue:
+    """Run the command for one company after the other."""
+
+    def refresh(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
+        return int(refresh_next(command, clock, owner, stopping) is not None)
+
+    return refresh

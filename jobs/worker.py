@@ -1,0 +1,260 @@
+"""The worker: plans what is owed, runs what is due, empties the queues, until it is told to stop.
+
+The main thread only waits for a signal. A handler that touched the scheduler could deadlock on the lock that the
+interrupted thread holds, so TERM, INT and HUP are blocked in every thread and taken one by one.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from jobs.heartbeat import Heartbeat
+from jobs.json_log import JsonLog, said, take_over, utc_now
+from jobs.planning import Planner, Verdict
+from jobs.queues import Clock, Queue
+from jobs.ready import notify
+from jobs.schedule import TIMETABLE, Job, Slices
+from store import installation, runs, workers
+from store.database import session
+from store.errors import StoreUnavailable
+from store.runs import LEASE, LeaseLost, RunRow
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_TICK_SECONDS = 10
+_FROZEN_AFTER = 3 * _TICK_SECONDS
+_STUCK_AFTER = 15 * 60  # seconds that one slice of work may take
+_MOST_SLICES = 1000  # of one queue in one pass
+
+
+class _ToldToStop(Exception):
+    """A run that works in slices ends between two of them."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass did."""
+
+    verdict: Verdict
+    planned: int
+    done: int
+    failed: int
+    taken: dict[str, int]  # queue -> how much of it
+
+
+class Worker:
+    """One worker. `clock` gives aware UTC instants; `queues` are emptied by name between the runs."""
+
+    def __init__(
+        self,
+        *,
+        queues: Mapping[str, Queue] | None = None,
+        clock: Clock = utc_now,
+        log: JsonLog | None = None,
+        timetable: Sequence[Job] = TIMETABLE,
+        version: str = "",
+    ) -> None:
+        self.clock = clock
+        self.log = JsonLog(clock=clock) if log is None else log
+        self.version = version
+        self.name = ""
+        self._queues = dict(queues or {})
+        self._jobs = {job.name: job for job in timetable}
+        self._planner = Planner(timetable)
+        self._verdict: Verdict = "believed"
+        self._stopping = threading.Event()
+        self._last_error: str | None = None
+        self._ticked = time.monotonic()
+        self._busy: dict[str, float] = {}  # beat -> since when its present slice runs, on the monotonic clock
+
+    # One pass
+
+    def once(self, now: datetime) -> Pass:
+        """Plan, run everything due and empty the queues as of one instant: what a fake clock drives."""
+        with session():
+            self._begin(now)
+            planned = self._plan(now)
+            done, failed = self._run_due(lambda: now)
+            taken = {name: self._empty(name, lambda: now) for name in self._queues}
+            workers.tick(self.name, now, self._taken_error())
+        return Pass(self._verdict, planned, done, failed, taken)
+
+    def _begin(self, now: datetime) -> None:
+        if self.name:
+            return
+        installation.get()
+        host = workers.this_host()
+        for name in workers.bury(host, now):
+            self.log.say("worker.buried", "warning", worker=name, freed=runs.put_back(name))
+        self.name = workers.register(host, self.version, now)
+        self.log.say("worker.started", worker=self.name, version=self.version)
+
+    def end(self, now: datetime) -> None:
+        """Give back what is claimed and say goodbye."""
+        if self.name:
+            runs.put_back(self.name)
+            workers.stop(self.name, now)
+            self.log.say("worker.stopped", worker=self.name)
+            self.name = ""
+
+    def _plan(self, now: datetime) -> int:
+        plan = self._planner.plan(now)
+        if plan.verdict != self._verdict:
+            self._verdict = plan.verdict
+            level = "info" if plan.verdict == "believed" else "warning"
+            self.log.say("clock.judged", level, verdict=plan.verdict)
+        if plan.planned:
+            self.log.say("runs.planned", runs=plan.planned, verdict=plan.verdict)
+        return plan.planned
+
+    def _run_due(self, clock: Clock) -> tuple[int, int]:
+        done = failed = 0
+        while not self._stopping.is_set():
+            run = runs.claim(self.name, tuple(self._jobs), clock())
+            if run is None:
+                break
+            if self._run(run, clock):
+                done += 1
+            else:
+                failed += 1
+        return done, failed
+
+    def _run(self, run: RunRow, clock: Clock) -> bool:
+        job, begun = self._jobs[run.job], time.monotonic()
+        facts: dict[str, Any] = {"run": runs.name_of(run), "attempt": run.attempt}
+        try:
+            if job.slices is not None:
+                rows = self._run_slices(job.slices, run, clock)
+            else:
+                rows = runs.execute(run, job.body or _nothing, clock())
+        except _ToldToStop:
+            self.log.say("run.put-back", **facts)
+        except LeaseLost as error:
+            self.log.say("run.lost", "warning", **facts, text=str(error))
+        except StoreUnavailable:
+            raise  # the lease runs out; nothing can be written down now
+        except Exception as error:  # noqa: BLE001 - one run that fails holds up no other
+            self._note(error)
+            again = runs.fail(run, said(error), clock())
+            self.log.failure("run.failed", error, **facts, again_at=f"{again:%Y-%m-%dT%H:%M:%SZ}")
+        else:
+            self.log.say("run.done", **facts, rows=rows, ms=round((time.monotonic() - begun) * 1000))
+            return True
+        return False
+
+    def _run_slices(self, slices: Slices, run: RunRow, clock: Clock) -> int:
+        rows, kept_at = 0, clock()
+        for written in slices(run, clock()):
+            rows += written
+            self._progress("work")
+            if self._stopping.is_set():
+                raise _ToldToStop
+            if clock() - kept_at > LEASE / 2:
+                kept_at = clock()
+                runs.extend(run, kept_at)
+        runs.finish(run, rows, clock())
+        return rows
+
+    def _empty(self, name: str, clock: Clock) -> int:
+        taken = 0
+        for _ in range(_MOST_SLICES):
+            slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, self._stopping.is_set)
+            if slice_taken == 0:
+                break
+            taken += slice_taken
+        return taken
+
+    # The process
+
+    def serve(self, stop_within: timedelta = timedelta(seconds=20)) -> int:
+        """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
+
+        Must be called before other threads are started: they inherit that the signals are blocked. A beat that has not
+        ended so long after the signal is left behind, its transaction undone; the process then ends with status 1.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        take_over(self.log)
+        self._begin(self.clock())
+        heart = Heartbeat(self.log)
+        heart.beat("tick", _TICK_SECONDS, partial(self._beat, "tick", self._tick))
+        heart.beat("work", 5, partial(self._beat, "work", self._work))
+        for name in self._queues:
+            heart.beat(name, 5, partial(self._beat, name, partial(self._empty, name, self.clock)))
+        heart.start()
+        notify("READY=1")
+        status = self._wait_for_signal(heart)
+        notify("STOPPING=1")
+        self._stopping.set()
+        if not heart.stop(stop_within):
+            self.log.say("worker.left-behind", "error", beats=sorted(self._busy))
+            os._exit(1)
+        self.end(self.clock())
+        return status
+
+    def _wait_for_signal(self, heart: Heartbeat) -> int:
+        well = True
+        while True:
+            came = signal.sigtimedwait(_SIGNALS, 1)
+            if came is not None:
+                self.log.say("worker.told-to-stop", signal=signal.Signals(came.si_signo).name)
+                return 0
+            if not heart.beats:
+                self.log.say("heartbeat.dead", "error")
+                return 1
+            if self._well():
+                well = True
+                notify("WATCHDOG=1")
+            elif well:
+                well = False
+                self.log.say("worker.stuck", "error", beats=sorted(self._busy))
+
+    def _well(self) -> bool:
+        now = time.monotonic()
+        stuck = now - self._busy.get("work", now) > _STUCK_AFTER
+        return not stuck and now - self._ticked < _FROZEN_AFTER
+
+    def _beat(self, name: str, body: Callable[[], object]) -> None:
+        self._progress(name)
+        try:
+            with session():
+                body()
+        except Exception as error:  # noqa: BLE001 - the next beat tries again
+            self._note(error)
+            self.log.failure("beat.failed", error, beat=name)
+        finally:
+            self._busy.pop(name, None)
+            if name == "tick":
+                self._ticked = time.monotonic()
+
+    def _work(self) -> None:
+        self._plan(self.clock())
+        self._run_due(self.clock)
+
+    def _tick(self) -> None:
+        workers.tick(self.name, self.clock(), self._taken_error())
+
+    def _progress(self, beat: str) -> None:
+        self._busy[beat] = time.monotonic()
+
+    def _note(self, error: BaseException) -> None:
+        self._last_error = said(error)
+
+    def _taken_error(self) -> str | None:
+        taken, self._last_error = self._last_error, None
+        return taken
+
+
+def _nothing(_run: RunRow, _now: datetime) -> int:
+    return 0
+
+
+def simulate(worker: Worker, start: datetime, span: timedelta, step: timedelta) -> list[Pass]:
+    """Drive a worker with a clock of its own, one pass a step from `start` on; for rehearsals and tests."""
+    passes = [worker.once(start + number * step) for number in range(span // step)]
+    worker.end(start + span)
+    return passes

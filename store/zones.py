@@ -1,0 +1,27 @@
+"""The time zones in which companies live, and since when anything can be owed in each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from store.database import run_sql, session
+from store.fields import instant
+
+
+@dataclass(frozen=True)
+class ZoneInUse:
+    """A scope of runs: its name in the ledger, the zone whose days it counts, since when anything can be owed in it."""
+
+    name: str
+    zone: str
+    since: datetime
+
+
+def in_use() -> list[ZoneInUse]:
+    """Each zone with a company, since its first company was there or the store was set up, whichever came later."""
+    with session():
+        found = run_sql(
+            "SELECT time_zone, min(created_at) FROM company GROUP BY time_zone ORDER BY time_zone"
+        ).fetchall()
+        begun = run_sql("SELECT at FROM event WHERE act = 'installation.set-up' ORDER BY seq LIMIT 1").fetchone()
+    set_up_at = int(begun[0]) if begun else 0
+    return [ZoneInUse(name, name, instant(max(set_up_at, since))) for name, since in found]
