@@ -1,0 +1,199 @@
+"""Everything one can do at the desk, on one page: keys, footer, help and palette are made from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from store.actors import READ, Actor
+from store.listings.companies import CompanyRow
+from store.listings.keys import KeyRow
+from store.listings.nights import NightRow
+from store.listings.work import WorkRow
+
+TOP = ("companies", "keys", "mails", "worker")
+KEY_LISTS = ("keys", "company.keys")
+OF_COMPANY = (
+    "company.integrations",
+    "company.keys",
+    "company.users",
+    "company.invoices",
+    "company.sandbox",
+    "company.log",
+)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What decides about acts: where one is, on which row, as whom."""
+
+    section: str
+    actor: Actor
+    read_only: bool
+    row: object | None = None
+    company_id: int | None = None
+    api_access: bool | None = None  # of that company; None where it is not known
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing to do. `why_not` gives the sentence that stands in its way, None when nothing does."""
+
+    id: str
+    title: str
+    hint: str  # in the footer; empty: not there
+    keys: tuple[str, ...]
+    sections: tuple[str, ...] = ()  # where it is offered; empty: everywhere
+    danger: int = 0  # 0 harmless, 1 can be undone, 2 asks, 3 asks for the name
+    right: str = ""  # what the admin's role must reach; empty: nothing
+    why_not: Callable[[Situation], str | None] = field(default=lambda _: None)
+
+    def offered(self, section: str) -> bool:
+        """Whether it makes sense in this part of the desk."""
+        return not self.sections or section in self.sections
+
+    def refusal(self, situation: Situation) -> str | None:
+        """The sentence that stands in its way here and now."""
+        if self.right and self.right != READ and situation.read_only:
+            return "This desk was opened read-only; nothing can be changed."
+        why = self.why_not(situation)
+        if why is None and self.right and not situation.actor.may(self.right, situation.company_id):
+            return f"{situation.actor.name} ({situation.actor.role}) may not do this here; ask an operator."
+        return why
+
+
+def _needs_row(situation: Situation) -> str | None:
+    return "The list is empty." if situation.row is None else None
+
+
+def _new_key(situation: Situation) -> str | None:
+    if situation.company_id is None:
+        return "Open a company first; a key belongs to one."
+    if situation.api_access is False:
+        return "API Access is disabled for this company; enable it under Integrations first."
+    return None
+
+
+def _key(situation: Situation) -> KeyRow | str:
+    return situation.row if isinstance(situation.row, KeyRow) else "There is no key under the cursor."
+
+
+def _edit_expiry(situation: Situation) -> str | None:
+    key = _key(situation)
+    if isinstance(key, str):
+        return key
+    if key.revoked_at is not None:
+        return "This key was revoked, and that is for good; make a new key."
+    if key.rotated_at is not None:
+        return "This key was rotated; edit the date of its successor."
+    if key.kind == "test" and key.days_left < 0:
+        return "A test key is never lengthened; make a new key."
+    return None
+
+
+def _rotate(situation: Situation) -> str | None:
+    key = _key(situation)
+    if isinstance(key, str):
+        return key
+    if key.kind == "test":
+        return "A test key is not rotated; make a new one."
+    if key.revoked_at is not None:
+        return "This key was revoked; make a new key."
+    if key.rotated_at is not None:
+        return "This key was rotated already; rotate its successor."
+    if key.state == "expired":
+        return "This key has expired; edit its date or make a new key."
+    return "API Access is disabled for this company." if situation.api_access is False else None
+
+
+def _revoke(situation: Situation) -> str | None:
+    key = _key(situation)
+    if isinstance(key, str):
+        return key
+    return None if key.revoked_at is None else f"This key was revoked already, by {key.revoked_by}."
+
+
+def _has_key(situation: Situation) -> str | None:
+    key = _key(situation)
+    return key if isinstance(key, str) else None
+
+
+def _for_operators(situation: Situation) -> str | None:
+    reach = situation.actor.company_id is None
+    return None if reach else "This part of the desk shows all companies; your login reaches one."
+
+
+def _again(situation: Situation) -> str | None:
+    row = situation.row
+    if isinstance(row, NightRow) and row.state in {"failed", "missed"}:
+        return None
+    return "Only a night that failed or was missed can be refreshed again."
+
+
+def _run_now(situation: Situation) -> str | None:
+    row = situation.row
+    if isinstance(row, WorkRow) and row.state in {"due", "failed", "missed"}:
+        return None
+    return "Only a run that is due, failed or missed can be run now."
+
+
+def _held(situation: Situation) -> str | None:
+    row = situation.row
+    return None if isinstance(row, WorkRow) and row.state == "held" else "This run is not held."
+
+
+_WITH_COMPANY = ("companies", *KEY_LISTS, *OF_COMPANY)
+
+ACTS: tuple[Act, ...] = (
+    Act("open", "Open", "open", ("enter",), why_not=_needs_row),
+    Act("new_key", "New key", "new key", ("n", "plus"), _WITH_COMPANY, 0, "key.create", _new_key),
+    Act("edit_expiry", "Edit expiry date", "expiry", ("e",), KEY_LISTS, 2, "key.edit-expiry", _edit_expiry),
+    Act("rotate", "Rotate key", "rotate", ("r",), KEY_LISTS, 2, "key.rotate", _rotate),
+    Act("revoke", "Revoke key", "revoke", ("x",), KEY_LISTS, 3, "key.revoke", _revoke),
+    Act("copy_handle", "Copy the key's handle", "copy handle", ("c",), KEY_LISTS, why_not=_has_key),
+    Act("filter", "Filter the list", "filter", ("slash",)),
+    Act("back", "Back", "back", ("escape", "backspace", "q")),
+    Act("sort", "Sort: newest first or next to expire first", "sort", ("s",), KEY_LISTS),
+    Act("go_company", "Go to the key's company", "company", ("o",), ("keys", "mails"), why_not=_needs_row),
+    Act("swap", "Mails or notices", "mails/notices", ("v",), ("mails",)),
+    Act(
+        "again",
+        "Refresh the sandbox again",
+        "refresh again",
+        ("a",),
+        ("company.sandbox",),
+        1,
+        "sandbox.refresh",
+        _again,
+    ),
+    Act("run_now", "Run it now", "run now", ("u",), ("worker",), 1, "run.now", _run_now),
+    Act("release", "Let held runs go: the clock is right", "release", ("t",), ("worker",), 2, "run.release", _held),
+    Act("next_tab", "Next tab", "", ("tab", "right", "l"), OF_COMPANY),
+    Act("previous_tab", "Previous tab", "", ("shift+tab", "left", "h"), OF_COMPANY),
+    Act("companies", "Companies", "companies", ("1",)),
+    Act("all_keys", "All keys", "all keys", ("2",)),
+    Act("mails", "Mails and notices", "mails", ("3",), why_not=_for_operators),
+    Act("worker", "Worker", "worker", ("4",), why_not=_for_operators),
+    Act("renew", "Read the list again, with what is new", "", ("ctrl+r", "f5")),
+    Act("palette", "Command palette", "", ("ctrl+p",)),
+    Act("quit", "Quit", "quit", ("ctrl+q",)),
+    Act("help", "Help: all keys", "help", ("question_mark",)),
+)
+BY_ID = {act.id: act for act in ACTS}
+_SHOWN = {
+    "enter": "⏎", "slash": "/", "question_mark": "?", "escape": "esc", "backspace": "⌫", "plus": "+", "ctrl+q": "^q",
+    "ctrl+p": "^p", "ctrl+r": "^r", "shift+tab": "⇧tab", "left": "←", "right": "→", "f5": "F5",
+}  # fmt: skip
+
+
+def shown(key: str) -> str:
+    """A key as the footer writes it."""
+    return _SHOWN.get(key, key)
+
+
+def allowed(situation: Situation) -> list[Act]:
+    """What can be done here and now, in the footer's order."""
+    return [act for act in ACTS if act.offered(situation.section) and act.refusal(situation) is None]
+
+
+def company_of(row: object | None) -> int | None:
+    """The company that a row belongs to, None for rows of the installation."""
+    return row.id if isinstance(row, CompanyRow) else getattr(row, "company_id", None)

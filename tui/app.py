@@ -1,0 +1,178 @@
+"""The desk: what an admin sees in a terminal, over SSH."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from store import database
+from store.actors import Actor
+from store.errors import KeydeskError
+from store.listings.change_number import change_number
+from store.peppers import Peppers
+from tui import faults
+from tui.palette import ActProvider
+from tui.reading import Reader
+from tui.recording import Recorder
+from tui.screens import welcome
+from tui.screens.home import HomePage
+from tui.screens.page import Page
+from tui.surroundings import Surroundings
+
+LOOK_EVERY_SECONDS = 2  # for what others wrote
+_ENDS = {signal.SIGHUP: 129, signal.SIGTERM: 143}
+
+
+def open_desk(
+    actor: Actor,
+    peppers: Peppers,
+    *,
+    clock: Callable[[], datetime],
+    read_only: bool = False,
+    mail_catcher: Path | None = None,
+) -> int:
+    """Run the desk until its admin leaves it; the exit status. The store must be bound.
+
+    Without a terminal it refuses with status 1. A connection that is lost (SIGHUP) ends it with 129, SIGTERM with 143.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stderr.write("The desk needs a terminal. Over SSH ask for one (`ssh -t`), or use a `keydesk` errand.\n")
+        return 1
+    for ending in _ENDS:
+        signal.signal(ending, signal.SIG_DFL)  # inherited as ignored, a lost line would leave an orphan behind
+    app = DeskApp(actor, peppers, clock=clock, read_only=read_only, mail_catcher=mail_catcher)
+    try:
+        app.run()
+    finally:
+        app.desk.reader.close()
+        app.desk.recorder.close()
+    if app.fault:
+        sys.stderr.write(f"{app.fault}\n")
+    return app.return_code or 0
+
+
+class DeskApp(App[None]):
+    """Pages on a stack. It draws nothing by itself: no clock, no blinking, no spinner."""
+
+    TITLE = "Keydesk"
+    CSS_PATH = "desk.tcss"
+    COMMANDS: ClassVar[set[type[ActProvider]]] = {ActProvider}  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="leave"),
+    ]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        actor: Actor,
+        peppers: Peppers,
+        *,
+        clock: Callable[[], datetime],
+        read_only: bool = False,
+        mail_catcher: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.desk = Surroundings(actor, peppers, clock, Reader(), Recorder(), read_only, mail_catcher)
+        self.fault = ""  # one line for the admin, once the terminal is his again
+        self._own_session = False
+        self._seen = ""
+
+    def on_mount(self) -> None:
+        """Open the first page, and the installation's first questions when they were never answered."""
+        self._end_on_signals()
+        if database.backend() == "sqlite" and database.db.is_closed():
+            database.db.connect()  # for blocks by primary key, which are read at once
+            self._own_session = True
+        self.push_screen(HomePage(self.desk))
+        if not self.desk.read_only:
+            self.run_worker(welcome.when_new(self, self.desk), group="welcome")
+        self.set_interval(LOOK_EVERY_SECONDS, self._look)
+
+    def on_unmount(self) -> None:
+        """Give the connection back."""
+        if self._own_session:
+            database.db.close()
+
+    def action_leave(self) -> None:
+        """Quit, unless a key is on the screen that nobody has stored yet."""
+        if getattr(self.screen, "may_quit", True):
+            self.exit()
+        else:
+            self.bell()
+
+    def do_quit(self) -> None:
+        """The act of that name."""
+        self.action_leave()
+
+    def do_palette(self) -> None:
+        """The act of that name."""
+        self.action_command_palette()
+
+    # The four sections of the first page, from anywhere
+
+    def do_companies(self) -> None:
+        """Companies."""
+        self._home("companies")
+
+    def do_all_keys(self) -> None:
+        """All keys."""
+        self._home("keys")
+
+    def do_mails(self) -> None:
+        """Mails and notices."""
+        self._home("mails")
+
+    def do_worker(self) -> None:
+        """Worker."""
+        self._home("worker")
+
+    def _home(self, kind: str) -> None:
+        while not isinstance(self.screen, HomePage):
+            self.pop_screen()
+        self.screen.open(kind)
+
+    # What others wrote
+
+    def _look(self) -> None:
+        self.run_worker(self._compare(), exclusive=True, group="look")
+
+    async def _compare(self) -> None:
+        try:
+            number = await self.desk.reader.read(change_number)
+        except KeydeskError as fault:
+            self._tell(str(fault))
+            return
+        seen, self._seen = self._seen, f"{number} {self.desk.clock():%Y-%m-%d %H}"  # days end without anybody writing
+        page = self.screen
+        if seen not in {"", self._seen} and isinstance(page, Page):
+            page.stored_change()
+
+    def _tell(self, sentence: str) -> None:
+        page = self.screen
+        if isinstance(page, Page):
+            page.tell(sentence, "bold")
+
+    # Ends
+
+    def _end_on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for ending, status in _ENDS.items():
+            try:
+                loop.add_signal_handler(ending, partial(self.exit, return_code=status))
+            except (RuntimeError, ValueError):  # not the main thread: a test drives the app
+                return
+
+    def _fatal_error(self) -> None:
+        """One line and a reference instead of a traceback: its locals hold names, and perhaps a key."""
+        self.fault = faults.recorded(sys.exc_info()[1], self.desk.clock())
+        self._exit_renderables.append(Text(""))
+        self._close_messages_no_wait()

@@ -1,0 +1,20 @@
+"""The first page: companies, all keys, mails, worker."""
+
+from tui.screens.all_keys import AllKeys
+from tui.screens.companies import Companies
+from tui.screens.mails import Mails
+from tui.screens.page import Page
+from tui.screens.worker import WorkerState
+from tui.surroundings import Surroundings
+
+
+class HomePage(Page):
+    """Its sections have the keys 1 to 4."""
+
+    def __init__(self, desk: Surroundings) -> None:
+        super().__init__(desk, [Companies(desk), AllKeys(desk), Mails(desk), WorkerState(desk)])
+
+    def open_kinds(self) -> list[str]:
+        """Mails and worker are about all companies."""
+        everything = self.desk.actor.company_id is None
+        return [kind for kind in self.sections if everything or kind in {"companies", "keys"}]

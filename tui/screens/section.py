@@ -1,0 +1,196 @@
+"""A part of a page that is a list: read in the reader's thread, shown by a window table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from peewee import DatabaseError
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+
+from store import database
+from store.errors import KeydeskError
+from store.filters import Grammar
+from store.listings.selection import Ids
+from tui.surroundings import Surroundings
+from tui.widgets.window_table import Column, WindowTable
+
+FIRST_PAGE = 200  # rows shown before all ids are known
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a list reads and shows. `ids(needle, now, limit)` gives its order, `rows(ids, now)` what can be seen."""
+
+    one: str
+    many: str
+    columns: tuple[Column, ...]
+    ids: Callable[[str, datetime, int | None], Ids]
+    rows: Callable[[Sequence[int], datetime], Mapping[int, Any]]
+    newer: Callable[[str, datetime, int], int] | None = None  # how many came after an id
+    grammar: Grammar | None = None
+    empty: str = "Nothing here yet."
+
+
+class Section(Vertical):
+    """One list of a page. Its acts are the methods `do_<act>`."""
+
+    DEFAULT_CSS = """
+    Section { height: 1fr; }
+    """
+    kind: ClassVar[str]
+    caption: ClassVar[str]
+
+    class Changed(Message):
+        """The row under the cursor, the count, or what can be done is another."""
+
+    class Said(Message):
+        """Something for the status line."""
+
+        def __init__(self, text: str, style: str = "") -> None:
+            super().__init__()
+            self.text = text
+            self.style = style
+
+    class Swapped(Message):
+        """The section lists other things now."""
+
+    def __init__(self, desk: Surroundings, listing: Listing) -> None:
+        super().__init__()
+        self.desk = desk
+        self.listing = listing
+        self.needle = ""
+        self.fresh = 0  # rows that came since the list was read
+        self.table = WindowTable(listing.columns, self._rows_at_once)
+        self._newest = 0
+        self._stale = True
+
+    def compose(self) -> ComposeResult:
+        """The table alone."""
+        yield self.table
+
+    # What the page asks
+
+    @property
+    def row(self) -> Any:
+        """The row under the cursor."""
+        return self.table.cursor_row
+
+    def place(self) -> str:
+        """Where in the list the cursor is."""
+        total = len(self.table.ids)
+        if not total:
+            return f"no {self.listing.many}"
+        count = f"{self.table.cursor + 1:,} of {total:,} {self.listing.one if total == 1 else self.listing.many}"
+        return f"{count}  +{self.fresh:,} new (^r)" if self.fresh else count
+
+    def opened(self) -> None:
+        """The section is shown: read it when it has not been, or has changed since."""
+        if self._stale:
+            self.reload()
+        else:
+            self.stored_change()
+        self.table.focus()
+
+    def narrow(self, needle: str) -> None:
+        """Show what another filter leaves."""
+        self.needle = needle
+        self.reload(from_start=True)
+
+    def reload(self, *, from_start: bool = False) -> None:
+        """Read the list again, in the background; a read that is under way is given up."""
+        self._stale = False
+        self.run_worker(self._read(from_start=from_start), exclusive=True, group="read")
+
+    def stored_change(self) -> None:
+        """Somebody wrote: the rows on the screen are read again, the others when they come into sight."""
+        if not self.table.ids:
+            self.reload()
+            return
+        ids = self.table.visible_ids
+        self.run_worker(self._read_rows(ids), exclusive=True, group="rows")
+        if self.listing.newer is not None:
+            self.run_worker(self._count_fresh(self.listing.newer), exclusive=True, group="fresh")
+
+    def outdated(self) -> None:
+        """What was changed elsewhere in the desk may show here: read again when it is opened."""
+        self._stale = True
+
+    def do_renew(self) -> None:
+        """Show what is new."""
+        self.reload()
+
+    # Reading
+
+    async def _read(self, *, from_start: bool) -> None:
+        needle, now, listing = self.needle, self.desk.clock(), self.listing
+        try:
+            if from_start or not self.table.ids:
+                first = await self.desk.reader.read(lambda: listing.ids(needle, now, FIRST_PAGE))
+                self._show(first, from_start=True)
+                if len(first) < FIRST_PAGE:
+                    self._newest = max(first, default=0)
+                    return
+            ids, newest = await self.desk.reader.read(lambda: _with_newest(listing.ids(needle, now, None)))
+        except KeydeskError as fault:
+            self.post_message(self.Said(str(fault), "bold"))
+            return
+        self._newest = newest
+        self._show(ids, from_start=False)
+        await self._read_rows(self.table.visible_ids)
+
+    def _show(self, ids: Ids, *, from_start: bool) -> None:
+        self.fresh = 0
+        empty = self.empty_text()
+        self.table.show(ids, empty, from_start=from_start)
+        self.post_message(self.Said(""))
+
+    def empty_text(self) -> Text:
+        """What an empty list says."""
+        return Text(f"Nothing matches this {self.listing.one} filter." if self.needle.strip() else self.listing.empty)
+
+    async def _read_rows(self, ids: Sequence[int]) -> None:
+        now = self.desk.clock()
+        try:
+            rows = await self.desk.reader.read(lambda: self.listing.rows(ids, now))
+        except KeydeskError as fault:
+            self.post_message(self.Said(str(fault), "bold"))
+        else:
+            self.table.put(rows, ids)
+
+    async def _count_fresh(self, newer: Callable[[str, datetime, int], int]) -> None:
+        needle, now, newest = self.needle, self.desk.clock(), self._newest
+        try:
+            fresh = await self.desk.reader.read(lambda: newer(needle, now, newest))
+        except KeydeskError:
+            return
+        if fresh != self.fresh:
+            self.fresh = fresh
+            self.post_message(self.Changed())
+
+    def _rows_at_once(self, ids: Sequence[int]) -> Mapping[int, Any] | None:
+        """A block by primary key: 0.3 ms on a local SQLite file. From a server it comes later."""
+        if database.backend() != "sqlite" or database.db.is_closed():
+            return None
+        try:
+            return self.listing.rows(ids, self.desk.clock())
+        except (KeydeskError, DatabaseError):
+            return None  # the reader tries again and says what is wrong
+
+    @on(WindowTable.Wanted)
+    def _wanted(self, event: WindowTable.Wanted) -> None:
+        event.stop()
+        self.run_worker(self._read_rows(event.ids), group="wanted")
+
+    @on(WindowTable.Moved)
+    def _moved(self, event: WindowTable.Moved) -> None:
+        event.stop()
+        self.post_message(self.Changed())
+
+
+def _with_newest(ids: Ids) -> tuple[Ids, int]:
+    return ids, max(ids, default=0)

@@ -1,0 +1,46 @@
+"""The first questions of a new installation."""
+
+from pathlib import Path
+
+from textual.app import App
+
+from store import importing, installation
+from store.errors import KeydeskError
+from store.installation import Installation
+from tui.dialogs.message import MessageDialog
+from tui.dialogs.welcome import WelcomeDialog
+from tui.screens import key_acts
+from tui.surroundings import Surroundings
+
+
+async def when_new(app: App[None], desk: Surroundings) -> None:
+    """Ask what the store must be told once, and take in the files that were named."""
+    try:
+        known = await desk.reader.read(installation.read)
+    except KeydeskError as fault:
+        await app.push_screen_wait(MessageDialog(str(fault), refused=True))
+        return
+    if known is not None or not desk.actor.may("installation.set-up", None):
+        return
+    draft = await app.push_screen_wait(WelcomeDialog(time_zone="Europe/Oslo"))
+    if draft is None:
+        await app.push_screen_wait(
+            MessageDialog(
+                "The store is not set up yet, so no key can be made. Run `keydesk init`, or open the desk again."
+            )
+        )
+        return
+    settings = Installation(draft.vendor, draft.prefix, draft.time_zone)
+    await key_acts.carried_out(app, desk, lambda: installation.set_up(settings, desk.clock(), desk.actor))
+    if draft.import_from is not None:
+        files = _files(draft.import_from)
+        summary = await key_acts.carried_out(app, desk, lambda: importing.take(desk.actor, files, desk.clock()))
+        if summary is not None:
+            await app.push_screen_wait(MessageDialog("\n".join(summary.sentences())))
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the CSV and JSON files of the folder."""
+    if path.is_dir():
+        return sorted(one for one in path.iterdir() if one.suffix.lower() in {".csv", ".json"})
+    return [path]

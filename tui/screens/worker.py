@@ -1,0 +1,150 @@
+"""How the worker is: alive or not, what it has done, and what is due next."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+
+from store import runs
+from store.errors import KeydeskError
+from store.listings import work
+from store.listings.work import Health, WorkRow
+from store.workers import QUIET_AFTER
+from tui import cells, foreign
+from tui.dialogs.confirm import ConfirmDialog
+from tui.dialogs.read_text import ReadTextDialog
+from tui.screens import key_acts
+from tui.screens.section import Listing, Section
+from tui.surroundings import Surroundings
+from tui.widgets.line import Line
+from tui.widgets.window_table import Column
+
+_COLUMNS = (
+    Column("Job", 14, lambda row: foreign.text(row.job)),
+    Column("Where", 15, lambda row: foreign.text(row.scope)),
+    Column("Period", 10, lambda row: foreign.text(row.period)),
+    Column("State", 7, lambda row: cells.state(row.state)),
+    Column("Due", 16, lambda row: cells.moment(row.not_before), wide=90),
+    Column("Ended", 16, lambda row: cells.moment(row.finished_at), wide=100),
+    Column("Tries", 5, lambda row: cells.number(row.attempt), right=True, wide=110),
+    Column("Rows", 6, lambda row: cells.number(row.rows), right=True),
+    Column("Error", 8, lambda row: foreign.text(row.error, "red"), grow=1),
+)
+
+
+class WorkerState(Section):
+    """Three lines of health above the list of runs."""
+
+    kind: ClassVar[str] = "worker"
+    caption: ClassVar[str] = "Worker"
+
+    def __init__(self, desk: Surroundings) -> None:
+        self.lines = (Line(), Line(), Line())
+        super().__init__(
+            desk,
+            Listing(
+                "run",
+                "runs",
+                _COLUMNS,
+                lambda needle, _, limit: work.ids(needle, limit),
+                lambda wanted, _: work.rows(wanted),
+                lambda needle, _, after_id: work.newer(needle, after_id),
+                work.GRAMMAR,
+                "Nothing was ever planned. Start the worker: keydesk worker",
+            ),
+        )
+
+    def compose(self) -> ComposeResult:
+        """Health above, runs below."""
+        yield from self.lines
+        yield from super().compose()
+
+    def opened(self) -> None:
+        """Health and runs."""
+        self.run_worker(self._read_health(), exclusive=True, group="health")
+        super().opened()
+
+    def stored_change(self) -> None:
+        """Health and runs."""
+        self.run_worker(self._read_health(), exclusive=True, group="health")
+        super().stored_change()
+
+    async def _read_health(self) -> None:
+        try:
+            health = await self.desk.reader.read(work.health)
+        except KeydeskError as fault:
+            self.post_message(self.Said(str(fault), "bold"))
+            return
+        now = self.desk.clock()
+        for line, text in zip(self.lines, (_alive(health, now), _next(health), _trouble(health)), strict=True):
+            line.say(Text.assemble(" ", text))
+
+    def do_open(self) -> None:
+        """The whole of one run."""
+        row: WorkRow = self.row
+        facts = [
+            f"state    {row.state}",
+            f"due      {cells.spelled(row.not_before)}",
+            f"began    {cells.spelled(row.started_at)}",
+            f"ended    {cells.spelled(row.finished_at)}",
+            f"tries    {row.attempt}",
+            f"rows     {'' if row.rows is None else row.rows}",
+            "",
+            row.error,
+        ]
+        self.app.push_screen(ReadTextDialog("Run", (f"{row.job} {row.scope} {row.period}",), "\n".join(facts)))
+
+    def do_run_now(self) -> None:
+        """The worker takes it at its next look."""
+        row: WorkRow = self.row
+        self.run_worker(
+            key_acts.carried_out(
+                self.app,
+                self.desk,
+                lambda: runs.run_now(self.desk.actor, row.id, self.desk.clock()),
+            ),
+            group="act",
+        )
+
+    def do_release(self) -> None:
+        """Held runs are let go together: the clock is right for all of them, or for none."""
+        self.run_worker(self._release(), group="act")
+
+    async def _release(self) -> None:
+        desk, now = self.desk, self.desk.clock()
+        held = await desk.reader.read(lambda: list(work.ids("state:held")))
+        question = f"Is it {cells.spelled(now)}? Then {len(held)} held runs are let go."
+        details = ("They were held because the clock leapt far ahead of what the worker had seen.",)
+        if await self.app.push_screen_wait(ConfirmDialog(question, details, accept="Let go", danger="danger")):
+            await key_acts.carried_out(self.app, desk, lambda: runs.release(desk.actor, held, desk.clock()))
+
+
+def _alive(health: Health, now: datetime) -> Text:
+    if not health.workers:
+        return Text("No worker has ever run here. Start it: keydesk worker", "bold red")
+    worker = health.workers[0]
+    seen = foreign.text(f"{worker.host} {worker.version}, last seen {cells.spelled(worker.last_tick)}")
+    if worker.stopped_at is not None:
+        return Text.assemble(Text("The worker was stopped. ", "bold red"), seen)
+    if now - worker.last_tick > QUIET_AFTER:
+        return Text.assemble(Text("The worker is silent. ", "bold red"), seen)
+    error = foreign.text(f"; last error: {worker.last_error}", "yellow") if worker.last_error else Text()
+    return Text.assemble(Text("The worker is alive. ", "green"), seen, error)
+
+
+def _next(health: Health) -> Text:
+    due = [f"{job} {scope} {period} at {cells.spelled(at)}" for job, scope, period, at in health.next_runs]
+    return foreign.text(f"Due next: {'; '.join(due)}" if due else "Nothing is planned and due.")
+
+
+def _trouble(health: Health) -> Text:
+    counts = [
+        (health.held, "held runs (t lets them go)", "red"),
+        (health.failing, "failing runs", "red"),
+        (health.mails_in_doubt, "mails failed or in doubt", "red"),
+        (health.unreachable, "notices that reached nobody", "red"),
+        (health.mails_waiting, "mails waiting", ""),
+    ]
+    said = [Text(f"{count:,} {what}", style) for count, what, style in counts if count]
+    return Text(", ").join(said) if said else Text("No run fails, no mail waits, every notice reached somebody.")
