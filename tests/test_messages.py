@@ -10,11 +10,13 @@ import pytest
 from golden import compare
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from smtp_server import smtp_server
 
 from jobs.letter_context import CONTEXTS
 from jobs.letters import Letter, render
 from jobs.mail_preview import sample_contexts
 from jobs.messages import Mailbox, MessageWrong, build, message_id, thread_id
+from jobs.smtp_session import Delivered, SmtpSession
 from store.errors import FormatWrong
 
 LETTER = Letter("[erp-sync] Økt frist", "Hei Åse,\n\n.prikk\nFrom here\n" + "lang " * 300 + "\n", "<p>Hei Åse</p>\n")
@@ -92,6 +94,16 @@ def test_each_mail_on_the_wire_is_as_it_was_approved(kind: str) -> None:
     letter = render(kind, context, today=date(2026, 11, 23), now=datetime(2026, 11, 23, 8, 0, tzinfo=UTC))
 
     compare(f"{kind}.eml", built(letter, kind=kind))
+
+
+def test_a_mail_arrives_at_a_mail_server_as_it_was_built() -> None:
+    raw = built()
+
+    with smtp_server() as server, SmtpSession("localhost", server.port, tls="none") as session:
+        answer = session.deliver("keys@nordlys.example", "ase@fjordfisk.example", raw, lambda: None)
+
+    assert answer == Delivered("2.0.0 Queued as 4711")
+    assert [mail.raw for mail in server.received] == [raw]
 
 
 def test_a_mail_that_must_be_sent_once_has_one_id_on_every_machine() -> None:
