@@ -3,7 +3,6 @@
 import re
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime
-from html import unescape
 from html.parser import HTMLParser
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -393,9 +392,3 @@ def test_a_year_is_named_where_a_day_could_be_another_years() -> None:
     assert letter_words.short_day(date(2026, 12, 7), TODAY) == "7 Dec"
     assert letter_words.short_day(date(2027, 1, 7), TODAY) == "7 Jan"
     assert letter_words.short_day(date(2027, 12, 7), TODAY) == "7 Dec 2027"
-
-
-def test_the_html_says_in_its_title_what_the_subject_says() -> None:
-    written = letter("key_revoked", typical("key_revoked"))
-
-    assert f"<title>{written.subject}</title>" in unescape(written.html)
