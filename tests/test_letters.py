@@ -196,6 +196,12 @@ def test_each_mail_says_why_one_gets_it() -> None:
     )
 
 
+def test_without_a_reason_no_half_sentence_is_left() -> None:
+    context = typical("test_mail")
+
+    assert "because" not in letter("test_mail", replace(context, envelope=replace(context.envelope, roles=()))).text
+
+
 @pytest.mark.parametrize("kind", CONTEXTS)
 def test_the_one_thing_to_do_is_an_answer_with_the_reference(kind: str) -> None:
     written = letter(kind, typical(kind))
