@@ -242,10 +242,8 @@ class _Post:
         try:
             letter, message = write(mail, said, self.sender, now)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one mail must not keep the others back
-            outgoing.failed(
-                mail.id, self.owner, f"It could not be written: {redact(str(error))} ({type(error).__name__})"
-            )
-            self.outcome.failed.append(mail.id)
+            self.log.failure("mail.not-written", error, mail=mail.id)
+            self._failed(mail, f"it could not be written: {error} ({type(error).__name__})")
             return None
         outgoing.bind(mail.id, self.owner, letter.subject, message)
         return message
