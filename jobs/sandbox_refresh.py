@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Refreshed:
 
     company: str
     night: date
-    state: str  # done, failed, or lost: its lease was over when it ended
+    state: str  # done, failed; put back: the worker stopped; lost: its lease was over when it ended
     message: str
 
 
@@ -55,26 +56,27 @@ def refresh_next(
     """Take the oldest due marker and run the command for its company; None when there is none.
 
     The command reads one JSON object on its standard input (company, name, night, attempt); exit status 0 means done,
-    and what it said last is kept as the message. At the time limit, or when the worker stops, its whole process group
-    is ended and the refresh has failed.
+    and what it said last is kept as the message. At the time limit its whole process group is ended and the refresh
+    has failed; when the worker stops, it is ended too and the marker is due again.
     """
     lease = command.time_limit + _SPARE
     claims = markers.claim(WORKER, 1, lease, clock(), owner)
     if not claims:
         return None
     claim = claims[0]
-    succeeded, message = _run(command, claim, stopping)
-    report = markers.done if succeeded else markers.fail
-    state = "done" if succeeded else "failed"
+    state, message = _run(command, claim, stopping)
     try:
-        report(WORKER, claim.token, message, clock())
+        if state == "put back":
+            markers.put_back(WORKER, claim.token)
+        else:
+            (markers.done if state == "done" else markers.fail)(WORKER, claim.token, message, clock())
     except Refused as refused:
         return Refreshed(claim.company, claim.night, "lost", str(refused))
     return Refreshed(claim.company, claim.night, state, message)
 
 
-def _run(command: Command, claim: Claim, stopping: Callable[[], bool]) -> tuple[bool, str]:
-    """Whether it succeeded, and what is to be said of it."""
+def _run(command: Command, claim: Claim, stopping: Callable[[], bool]) -> tuple[str, str]:
+    """What became of it, and what is to be said of it."""
     told = {
         "company": claim.company,
         "name": claim.name,
@@ -94,42 +96,38 @@ def _run(command: Command, claim: Claim, stopping: Callable[[], bool]) -> tuple[
                 start_new_session=True,
             )
         except OSError as error:
-            return False, f"The command {command.arguments[0]} could not be started: {error.strerror}."
-        fault = _awaited(process, command.time_limit.total_seconds(), stopping)
+            return "failed", f"The command {command.arguments[0]} could not be started: {error.strerror}."
+        ended = _awaited(process, command.time_limit, stopping)
         said = _last_words(spoken)
-        if fault:
-            return False, f"{fault} {said}".strip()
-        if process.returncode != 0:
-            return False, said or f"The command ended with status {process.returncode} and said nothing."
-        return True, said
+    if ended == "too late":
+        return "failed", f"The command was ended at its time limit of {command.time_limit}. {said}".strip()
+    if ended == "told to stop":
+        return "put back", "The command was ended because the worker stopped."
+    if process.returncode != 0:
+        return "failed", said or f"The command ended with status {process.returncode} and said nothing."
+    return "done", said
 
 
-def _awaited(process: subprocess.Popen[bytes], seconds: float, stopping: Callable[[], bool]) -> str | None:
+def _awaited(process: subprocess.Popen[bytes], time_limit: timedelta, stopping: Callable[[], bool]) -> str | None:
     """Wait for the command's end; why it was ended instead, None when it ended by itself."""
-    waited = 0.0
+    deadline = time.monotonic() + time_limit.total_seconds()
     while True:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            waited += _LOOK_SECONDS
-            if waited >= seconds:
-                _end(process)
-                return f"The command was ended after {seconds / 60:g} minutes, its time limit."
-            if stopping():
-                _end(process)
-                return "The command was ended because the worker stopped."
-        else:
             return None
+        late = time.monotonic() >= deadline
+        if late or stopping():
+            _end(process)
+            return "too late" if late else "told to stop"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and whatever it has started."""
+    """End the command and whatever it has started: politely, then not."""
     for way in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, way)
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
-            return
 
 
 def _last_words(spoken: IO[bytes]) -> str:

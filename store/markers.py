@@ -122,6 +122,15 @@ def fail(actor: Actor, token: str, message: str, now: datetime) -> None:
             _tell(marker.company_id, f"sandbox_failed:{marker.id}", marker.night, str(marker.message), now)
 
 
+def put_back(actor: Actor, token: str) -> None:
+    """Give a claim back unfinished; the marker is due at once, or missed where a newer night has been marked since."""
+    with session(), writing():
+        require(actor, "sandbox.refresh", None)
+        marker = _of(token)
+        if run_sql(_RETURN.replace("lease_until <= ?", "id = ?"), (marker.id,)).rowcount != 1:
+            raise _lost()
+
+
 def again(actor: Actor, marker_id: int, now: datetime) -> None:
     """Make a marker due once more. Refused unless it failed or was missed and is the company's newest."""
     marker = RefreshMarker.get_or_none(RefreshMarker.id == marker_id)

@@ -1,0 +1,373 @@
+"""Which sandboxes are to be refreshed on a night, who may take them, and how is it known what became of each?"""
+
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cast import LONG_AGO, NOON, OLAV, Cast, arrive, company, enable, key_of, user
+
+from jobs.sandbox_refresh import Command, refresh_next
+from store import integrations, keys, markers
+from store.actors import Actor
+from store.errors import NotAllowed, Refused
+from store.markers import Freshness, LeaseLost
+from store.tables import Company, Email, Event, RefreshMarker
+
+NIGHT = date(2026, 11, 23)
+TWO_OCLOCK = datetime(2026, 11, 23, 1, tzinfo=UTC)  # 02:00 in Oslo
+HALF_AN_HOUR = timedelta(minutes=30)
+DAY = timedelta(days=1)
+
+
+def with_sandbox() -> Cast:
+    """Nordlys has a key that covers Sandbox, Sydlys has not."""
+    people = arrive()
+    enable(people.nordlys, people.ase, "drift@nordlys.example")
+    enable(people.sydlys, people.dorte)
+    key_of(people.ase, environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
+    key_of(people.dorte, environment="prod", expires_on=date(2027, 12, 31), now=LONG_AGO)
+    return people
+
+
+def create(night: date = NIGHT, now: datetime | None = None, zone: str = "Europe/Oslo") -> int:
+    return markers.create(zone, night, now or TWO_OCLOCK + (night - NIGHT))
+
+
+def claim(now: datetime = TWO_OCLOCK, limit: int = 10, by: str = "pipeline") -> list[markers.Claim]:
+    return markers.claim(OLAV, limit, HALF_AN_HOUR, now, by)
+
+
+def states() -> list[tuple[str, date, str]]:
+    rows = RefreshMarker.select(RefreshMarker, Company).join(Company).order_by(RefreshMarker.night, RefreshMarker.id)
+    return [(row.company.external_id, row.night, row.state) for row in rows]
+
+
+def failures_mailed() -> list[str]:
+    return [mail.recipient for mail in Email.select().where(Email.kind == "sandbox_failed").order_by(Email.id)]
+
+
+def test_each_company_with_a_live_key_that_covers_sandbox_is_marked_once_a_night(empty_store: str) -> None:
+    with_sandbox()
+
+    counts = [create(), create(), markers.create("Europe/Copenhagen", NIGHT, TWO_OCLOCK)]
+
+    assert (counts, states()) == ([1, 0, 0], [("nordlys", NIGHT, "due")])
+
+
+def test_a_key_for_all_environments_covers_sandbox(empty_store: str) -> None:
+    people = arrive()
+    enable(people.sydlys, people.dorte)
+    key_of(people.dorte, environment="all", expires_on=date(2027, 12, 31), now=LONG_AGO)
+
+    create(zone="Europe/Copenhagen")
+
+    assert states() == [("sydlys", NIGHT, "due")]
+
+
+@pytest.mark.parametrize("ending", ["revoked", "expired", "made later", "disabled", "company inactive"])
+def test_a_company_that_cannot_call_its_sandbox_that_night_is_not_marked(empty_store: str, ending: str) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase)
+    made = TWO_OCLOCK + timedelta(minutes=1) if ending == "made later" else LONG_AGO
+    last_day = date(2026, 11, 22) if ending == "expired" else date(2027, 12, 31)
+    key = key_of(people.ase, environment="sandbox", expires_on=last_day, now=made).key
+    evening = TWO_OCLOCK - timedelta(hours=5)
+    if ending == "revoked":
+        keys.revoke(OLAV, key.id, "lost", evening)
+    elif ending == "disabled":
+        integrations.save_api_access(OLAV, people.nordlys.id, enabled=False, user_ids=[], emails=[], now=evening)
+    elif ending == "company inactive":
+        Company.update(deactivated_at=evening).where(Company.id == people.nordlys.id).execute()
+
+    count = create()
+
+    assert (count, states()) == (0, [])
+
+
+def test_after_days_of_downtime_only_the_last_night_is_due_and_the_others_are_missed(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    count = create(NIGHT + 4 * DAY)
+
+    assert count == 4
+    assert states() == [
+        *(("nordlys", NIGHT + days * DAY, "missed") for days in range(4)),
+        ("nordlys", NIGHT + 4 * DAY, "due"),
+    ]
+
+
+def test_a_night_is_missed_only_by_companies_that_were_to_be_refreshed_then(empty_store: str) -> None:
+    people = with_sandbox()
+    create()
+    late = company("late", "Late AS")
+    lise = user(late, "lise", "Lise")
+    enable(late, lise, now=TWO_OCLOCK + 2 * DAY - HALF_AN_HOUR)
+    key_of(lise, environment="sandbox", expires_on=date(2027, 12, 31), now=TWO_OCLOCK + 2 * DAY - HALF_AN_HOUR)
+    integrations.save_api_access(
+        OLAV, people.nordlys.id, enabled=False, user_ids=[], emails=[], now=TWO_OCLOCK + DAY + HALF_AN_HOUR
+    )
+
+    create(NIGHT + 3 * DAY)
+
+    assert states() == [
+        ("nordlys", NIGHT, "missed"),
+        ("nordlys", NIGHT + DAY, "missed"),
+        ("late", NIGHT + 2 * DAY, "missed"),
+        ("late", NIGHT + 3 * DAY, "due"),
+    ]
+
+
+def test_no_more_than_thirty_one_missed_nights_are_recorded(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    create(NIGHT + 100 * DAY)
+
+    assert states()[1][1] == NIGHT + 69 * DAY
+    assert len(states()) == 33
+
+
+def test_of_two_claimants_one_gets_the_marker(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    first, second = claim(), claim(by="another")
+
+    assert [(each.company, each.name, each.night, each.attempt) for each in first] == [
+        ("nordlys", "Nordlys AS", NIGHT, 1)
+    ]
+    assert (second, states()) == ([], [("nordlys", NIGHT, "running")])
+
+
+def test_nothing_can_be_claimed_before_its_hour(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    assert claim(TWO_OCLOCK - timedelta(seconds=1)) == []
+
+
+def test_what_is_done_is_done_and_may_be_said_twice(empty_store: str) -> None:
+    people = with_sandbox()
+    create()
+    (taken,) = claim()
+
+    markers.done(OLAV, taken.token, "412 tables", NOON)
+    markers.done(OLAV, taken.token, "412 tables", NOON + HALF_AN_HOUR)
+
+    assert markers.freshness(people.nordlys.id) == Freshness(NIGHT, "done", "412 tables", NIGHT, NOON)
+    assert [event.after for event in Event.select().where(Event.act == "sandbox.done")] == [
+        {"state": "done", "message": "412 tables", "claimed_by": "pipeline"}
+    ]
+
+
+def test_a_failure_is_told_once_to_those_to_notify_with_what_the_sandbox_still_holds(empty_store: str) -> None:
+    people = with_sandbox()
+    create()
+    markers.done(OLAV, claim()[0].token, "", TWO_OCLOCK)
+    create(NIGHT + DAY)
+    (taken,) = claim(TWO_OCLOCK + DAY)
+
+    markers.fail(OLAV, taken.token, "disk full\n on db7", NOON + DAY)
+    markers.fail(OLAV, taken.token, "disk full", NOON + DAY)
+
+    assert failures_mailed() == ["ase@nordlys.example", "drift@nordlys.example"]
+    assert Email.get(Email.kind == "sandbox_failed").context == {
+        "company": "Nordlys AS",
+        "zone": "Europe/Oslo",
+        "roles": ["user-to-notify"],
+        "night": "2026-11-24",
+        "message": "disk full on db7",
+        "data_from": "2026-11-23",
+    }
+    assert markers.freshness(people.nordlys.id) == Freshness(
+        NIGHT + DAY, "failed", "disk full on db7", NIGHT, TWO_OCLOCK
+    )
+
+
+def test_a_claim_that_outlives_its_lease_goes_to_the_next_and_its_holder_has_lost_it(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    (late,) = claim()
+
+    (next_one,) = claim(TWO_OCLOCK + HALF_AN_HOUR, by="another")
+
+    assert next_one.attempt == 2
+    for report in (markers.done, markers.fail):
+        with pytest.raises(LeaseLost, match="The lease of this claim is lost"):
+            report(OLAV, late.token, "", NOON)
+    with pytest.raises(LeaseLost):
+        markers.heartbeat(OLAV, late.token, HALF_AN_HOUR, NOON)
+    assert states() == [("nordlys", NIGHT, "running")]
+
+
+def test_a_heartbeat_holds_the_claim(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    (taken,) = claim()
+
+    until = markers.heartbeat(OLAV, taken.token, HALF_AN_HOUR, TWO_OCLOCK + timedelta(minutes=29))
+
+    assert until == TWO_OCLOCK + timedelta(minutes=59)
+    assert claim(TWO_OCLOCK + timedelta(minutes=58)) == []
+    assert len(claim(TWO_OCLOCK + timedelta(minutes=59))) == 1
+
+
+def test_a_lease_that_runs_out_after_a_newer_night_was_marked_leaves_a_missed_night(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    claim()
+    create(NIGHT + DAY)
+
+    returned = markers.return_expired(NOON + DAY)
+
+    assert (returned, states()) == (1, [("nordlys", NIGHT, "missed"), ("nordlys", NIGHT + DAY, "due")])
+
+
+def test_done_cannot_become_failed_and_nonsense_is_no_token(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    (taken,) = claim()
+    markers.done(OLAV, taken.token, "", NOON)
+
+    with pytest.raises(Refused, match="reported as done before"):
+        markers.fail(OLAV, taken.token, "", NOON)
+    for nonsense in ("", "x", "1", "99999.abc", "९.x", "1" * 30 + ".x"):
+        with pytest.raises(Refused):
+            markers.done(OLAV, nonsense, "", NOON)
+
+
+def test_only_an_operator_takes_markers(empty_store: str) -> None:
+    people = with_sandbox()
+    create()
+    stranger = Actor("kari", "company-admin", "test", company_id=people.nordlys.id)
+
+    with pytest.raises(NotAllowed):
+        markers.claim(stranger, 1, HALF_AN_HOUR, NOON, "kari")
+
+    assert states() == [("nordlys", NIGHT, "due")]
+
+
+def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    markers.fail(OLAV, claim()[0].token, "disk full", NOON)
+    failed = RefreshMarker.get()
+
+    markers.again(OLAV, failed.id, NOON)
+
+    assert states() == [("nordlys", NIGHT, "due")]
+    with pytest.raises(Refused, match="Only the newest night"):
+        markers.again(OLAV, failed.id, NOON)
+
+
+def test_a_sandbox_left_alone_for_three_nights_is_told_of_once(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    markers.done(OLAV, claim()[0].token, "", TWO_OCLOCK)
+
+    told = []
+    for days in range(1, 8):
+        create(NIGHT + days * DAY)
+        told.append(len(failures_mailed()))
+
+    assert told == [0, 0, 2, 2, 2, 2, 2]
+    assert Email.get(Email.kind == "sandbox_failed").context["message"] == (
+        "No refresh has been reported since the night of 2026-11-23."
+    )
+
+
+def test_a_sandbox_that_was_never_refreshed_troubles_nobody(empty_store: str) -> None:
+    with_sandbox()
+
+    for days in range(8):
+        create(NIGHT + days * DAY)
+
+    assert failures_mailed() == []
+
+
+def run_command(program: str, *, limit: timedelta = HALF_AN_HOUR, stop: bool = False) -> tuple[str, str]:
+    """What becomes of the marker when the command is this Python program."""
+    command = Command((sys.executable, "-c", program), limit)
+    refreshed = refresh_next(command, lambda: NOON, "worker-1", lambda: stop)
+    assert refreshed is not None
+    return refreshed.state, refreshed.message
+
+
+def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standard_input(
+    empty_store: str, tmp_path: Path
+) -> None:
+    with_sandbox()
+    create()
+    seen = tmp_path / "seen.json"
+
+    outcome = run_command(f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read()); print('412 tables')")
+
+    assert outcome == ("done", "412 tables")
+    assert seen.read_text() == '{"company": "nordlys", "name": "Nordlys AS", "night": "2026-11-23", "attempt": 1}\n'
+    assert states() == [("nordlys", NIGHT, "done")]
+    assert refresh_next(Command(("true",), HALF_AN_HOUR), lambda: NOON, "worker-1") is None
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import sys; sys.exit('no space left')", "no space left"),
+        ("import sys; sys.exit(3)", "The command ended with status 3 and said nothing."),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "The command ended with status -9 and said nothing.",
+        ),
+        ("import sys; sys.stdout.buffer.write(b'x' * 5000 + b'\\0\\xff'); sys.exit(1)", "x" * 499 + "\ufffd"),
+    ],
+)
+def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: str, program: str, message: str) -> None:
+    with_sandbox()
+    create()
+
+    assert run_command(program) == ("failed", message)
+    assert RefreshMarker.get().message == message
+
+
+def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    refreshed = refresh_next(Command(("/no/such/program",), HALF_AN_HOUR), lambda: NOON, "worker-1")
+
+    assert refreshed is not None
+    assert refreshed.message == "The command /no/such/program could not be started: No such file or directory."
+
+
+def test_at_the_time_limit_the_command_and_what_it_started_are_ended(empty_store: str, tmp_path: Path) -> None:
+    with_sandbox()
+    create()
+    alive = tmp_path / "alive"
+    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(alive)!r}).touch()"
+    program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+
+    outcome = run_command(program, limit=timedelta(seconds=0.5))
+
+    assert outcome == ("failed", "The command was ended at its time limit of 0:00:00.500000.")
+    assert not alive.exists()
+
+
+def test_when_the_worker_stops_the_command_is_ended_and_the_marker_is_due_again(empty_store: str) -> None:
+    with_sandbox()
+    create()
+
+    outcome = run_command("import time; time.sleep(60)", stop=True)
+
+    assert outcome == ("put back", "The command was ended because the worker stopped.")
+    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
+
+
+def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(
+    empty_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_sandbox()
+    create()
+    monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
+
+    assert run_command("import os; print('hunter2' in str(os.environ))") == ("done", "False")
