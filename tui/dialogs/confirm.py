@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Button
 
 from store.errors import Refused
+from store.rules.text import visible
 from tui.dialogs.dialog import Dialog, row, said
 from tui.widgets.field import Field
 
@@ -66,7 +67,7 @@ class ConfirmDialog(Dialog[bool]):
     def answer(self) -> bool:
         """Yes, if the word stands there."""
         with self.about(self._typed):
-            if self._word is not None and self._typed.value.strip() != self._word:
+            if self._word is not None and self._typed.value.strip() != visible(self._word).strip():
                 raise Refused(f"To confirm, write {self._word}")
         return True
 

@@ -76,7 +76,8 @@ class Dialog(ModalScreen[Answer]):
     def compose(self) -> ComposeResult:
         """The panel: fields, refusal, buttons; the keys stand in its lower edge."""
         self._panel.border_title = Content(visible(self.caption))
-        self._panel.border_subtitle = self.keys.format(accept=self.accepting.lower())
+        keys = self.keys.format(accept=self.accepting.lower())
+        self._panel.border_subtitle = Content(visible(keys))
         with self._panel:
             with self._body:
                 yield from self.fields()

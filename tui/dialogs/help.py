@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
+from tui import foreign
 from tui.dialogs.dialog import Dialog
 from tui.widgets.field import Field
 from tui.widgets.short_list import ShortList
@@ -77,5 +78,6 @@ class HelpDialog(Dialog[None]):
 
 
 def _drawn(line: HelpLine, width: int) -> Text:
-    drawn = Text(line.keys.ljust(width), style="bold").append(Text(line.title, style="dim" if line.why_not else ""))
-    return drawn.append(f"  ({line.why_not})", style="italic") if line.why_not else drawn
+    drawn = Text().append_text(foreign.text(line.keys.ljust(width), "bold"))
+    drawn.append_text(foreign.text(line.title, "dim" if line.why_not else ""))
+    return drawn.append_text(foreign.text(f"  ({line.why_not})", "italic")) if line.why_not else drawn

@@ -14,8 +14,10 @@ class Field(Input):
     """
 
     def __init__(self, value: str = "", placeholder: str = "", *, limit: int = 0) -> None:
-        super().__init__(value, placeholder, compact=True, max_length=limit)
-        self.cursor_blink = False  # half a kilobyte a second over SSH, and never silent
+        super().__init__(None, placeholder, compact=True, max_length=limit)
+        # Set aside from the watchers, which want a running app: a dialog may be made before it is shown.
+        self.set_reactive(Input.value, self.validate_value(value))
+        self.set_reactive(Input.cursor_blink, False)  # half a kilobyte a second over SSH, and never silent
 
     def validate_value(self, value: str) -> str:
         """Drop what a paste hides: escape sequences, direction marks, zero-width spaces."""
