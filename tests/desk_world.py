@@ -147,7 +147,7 @@ def _of_the_worker(fjord: Company, live: Key) -> None:
         state="sent",
         subject="A new API key",
         sent_at=NOW,
-        message=b"Subject: A new API key\r\nFrom: a@example.com\r\nTo: b@example.com\r\n\r\nHello Ola,\r\na key was made.\r\n",
+        message=b"Subject: A new API key\r\nTo: b@example.com\r\n\r\nHello Ola,\r\na key was made.\r\n",
     ).where(Email.id == mail.id).execute()
     Notice.create(
         key=live,

@@ -31,6 +31,8 @@ class Situation:
     row: object | None = None
     company_id: int | None = None
     api_access: bool | None = None  # of that company; None where it is not known
+    can_go_back: bool = True
+    has_filter: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Act:
 
 def _needs_row(situation: Situation) -> str | None:
     return "The list is empty." if situation.row is None else None
+
+
+def _back(situation: Situation) -> str | None:
+    return None if situation.can_go_back else "This is the first page; ^q leaves the desk."
+
+
+def _filter(situation: Situation) -> str | None:
+    return None if situation.has_filter else "This list has no filter."
 
 
 def _new_key(situation: Situation) -> str | None:
@@ -149,8 +159,8 @@ ACTS: tuple[Act, ...] = (
     Act("rotate", "Rotate key", "rotate", ("r",), KEY_LISTS, 2, "key.rotate", _rotate),
     Act("revoke", "Revoke key", "revoke", ("x",), KEY_LISTS, 3, "key.revoke", _revoke),
     Act("copy_handle", "Copy the key's handle", "copy handle", ("c",), KEY_LISTS, why_not=_has_key),
-    Act("filter", "Filter the list", "filter", ("slash",)),
-    Act("back", "Back", "back", ("escape", "backspace", "q")),
+    Act("filter", "Filter the list", "filter", ("slash",), why_not=_filter),
+    Act("back", "Back", "back", ("escape", "backspace", "q"), why_not=_back),
     Act("sort", "Sort: newest first or next to expire first", "sort", ("s",), KEY_LISTS),
     Act("go_company", "Go to the key's company", "company", ("o",), ("keys", "mails"), why_not=_needs_row),
     Act("swap", "Mails or notices", "mails/notices", ("v",), ("mails",)),
@@ -166,12 +176,12 @@ ACTS: tuple[Act, ...] = (
     ),
     Act("run_now", "Run it now", "run now", ("u",), ("worker",), 1, "run.now", _run_now),
     Act("release", "Let held runs go: the clock is right", "release", ("t",), ("worker",), 2, "run.release", _held),
-    Act("next_tab", "Next tab", "", ("tab", "right", "l"), OF_COMPANY),
+    Act("next_tab", "Next tab", "next tab", ("tab", "right", "l"), OF_COMPANY),
     Act("previous_tab", "Previous tab", "", ("shift+tab", "left", "h"), OF_COMPANY),
-    Act("companies", "Companies", "companies", ("1",)),
-    Act("all_keys", "All keys", "all keys", ("2",)),
-    Act("mails", "Mails and notices", "mails", ("3",), why_not=_for_operators),
-    Act("worker", "Worker", "worker", ("4",), why_not=_for_operators),
+    Act("companies", "Companies", "", ("1",)),
+    Act("all_keys", "All keys", "", ("2",)),
+    Act("mails", "Mails and notices", "", ("3",), why_not=_for_operators),
+    Act("worker", "Worker", "", ("4",), why_not=_for_operators),
     Act("renew", "Read the list again, with what is new", "", ("ctrl+r", "f5")),
     Act("palette", "Command palette", "", ("ctrl+p",)),
     Act("quit", "Quit", "quit", ("ctrl+q",)),

@@ -1,6 +1,6 @@
 """How values are written in the desk's tables and texts."""
 
-from datetime import date, datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
@@ -28,7 +28,7 @@ def number(value: int | None) -> Text:
 
 def moment(at: datetime | None, zone: ZoneInfo | None = None, never: str = "") -> Text:
     """To the minute, in the zone, UTC where none is given."""
-    return Text(never, "dim") if at is None else Text(spelled(at, zone))
+    return Text(never, "dim") if at is None else Text(f"{at.astimezone(zone or UTC):%Y-%m-%d %H:%M}")
 
 
 def spelled(at: datetime | None, zone: ZoneInfo | None = None, never: str = "never") -> str:
@@ -38,16 +38,9 @@ def spelled(at: datetime | None, zone: ZoneInfo | None = None, never: str = "nev
     return f"{at:%Y-%m-%d %H:%M} UTC" if zone is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
-def days(left: int) -> str:
-    """`14 days`, `last day`, `3 days ago`."""
+def days(left: int, *, short: bool = False) -> str:
+    """`14 days`, `last day`, `3 days ago`; short `14d`, `3d ago`."""
     if left == 0:
-        return "last day"
-    return f"{abs(left)} {'day' if abs(left) == 1 else 'days'}{' ago' if left < 0 else ''}"
-
-
-def expiry(day: date, left: int, *, counts: bool) -> Text:
-    """The date, and the days left where they still mean something."""
-    text = Text(day.isoformat())
-    if counts:
-        text.append(f" {days(left):>9}", "dim" if left > 14 else "")
-    return text
+        return "today" if short else "last day"
+    unit = "d" if short else " day" if abs(left) == 1 else " days"
+    return f"{abs(left)}{unit}{' ago' if left < 0 else ''}"

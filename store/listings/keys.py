@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from store.database import run_sql
-from store.fields import instant
+from store.fields import instant, seconds
 from store.filters import Grammar, Term, fold, like, one_of, parse
 from store.listings.key_states import STATES, refusal_of, state_condition, state_of
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
@@ -19,7 +19,7 @@ GRAMMAR: Grammar = {
     "resource": None,
     "label": None,
 }
-ORDERS = {"newest": "k.id DESC", "expiry": "k.ends_at, k.id"}
+ORDERS = ("newest", "expiry")  # expiry: those that end next first, after them what has ended, the latest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,15 @@ class KeyRow:
 def ids(scope: KeyScope, needle: str = "", order: str = "newest", limit: int | None = None) -> Ids:
     """The ids of the keys that the filter leaves. FormatWrong for a filter that cannot be read."""
     conditions, joins = _conditions(scope, needle)
-    return read_ids(f"SELECT k.id FROM api_key k{joins}", conditions, ORDERS[order], limit)
+    select = f"SELECT k.id FROM api_key k{joins}"
+    if order == "newest":
+        return read_ids(select, conditions, "k.id DESC", limit)
+    working, ended = conditions, conditions.copy()
+    working.add("k.ends_at > ?", seconds(scope.now))
+    ended.add("k.ends_at <= ?", seconds(scope.now))
+    found = read_ids(select, working, "k.ends_at, k.id", limit)
+    rest = None if limit is None else limit - len(found)
+    return found + read_ids(select, ended, "k.ends_at DESC, k.id DESC", rest)
 
 
 def newer(scope: KeyScope, needle: str, after_id: int) -> int:

@@ -33,6 +33,12 @@ class Conditions:
         pattern = like(term.value)
         self.add_term(term, " OR ".join(f"{column} LIKE ? ESCAPE '!'" for column in columns), *[pattern] * len(columns))
 
+    def copy(self) -> "Conditions":
+        """The same conditions, to go on from."""
+        other = Conditions()
+        other.texts, other.values = list(self.texts), list(self.values)
+        return other
+
     def where(self) -> str:
         """The WHERE clause, empty when everything is wanted."""
         return f" WHERE {' AND '.join(self.texts)}" if self.texts else ""

@@ -49,6 +49,9 @@ class Dialog(ModalScreen[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel"),
         Binding("ctrl+s", "accept", "Accept"),
+        # First of all, so that what is typed fast or comes late over a slow line lands in the field after the Tab.
+        Binding("tab", "app.focus_next", "Next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", "Previous", show=False, priority=True),
         Binding("up,left", "app.focus_previous", "Previous", show=False),
         Binding("down,right", "app.focus_next", "Next", show=False),
     ]

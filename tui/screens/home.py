@@ -14,6 +14,10 @@ class HomePage(Page):
     def __init__(self, desk: Surroundings) -> None:
         super().__init__(desk, [Companies(desk), AllKeys(desk), Mails(desk), WorkerState(desk)])
 
+    def tab_title(self, kind: str) -> str:
+        """With the key that opens it."""
+        return f"{list(self.sections).index(kind) + 1} {self.sections[kind].caption}"
+
     def open_kinds(self) -> list[str]:
         """Mails and worker are about all companies."""
         everything = self.desk.actor.company_id is None

@@ -22,6 +22,7 @@ from tui.dialogs.new_key import NewKeyDialog, NewKeyDraft, ResourceChoice
 from tui.dialogs.revoke_key import KeyUse, RevokeKeyDialog
 from tui.dialogs.rotate_key import RotateKeyDialog
 from tui.dialogs.show_key import NewKey, ShowKeyDialog
+from tui.screens.section import Section
 from tui.surroundings import Surroundings
 
 Desk: TypeAlias = App[None]
@@ -127,7 +128,7 @@ async def revoke(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     if reason is not None:
         revoked = await carried_out(app, desk, lambda: keys.revoke(desk.actor, row.id, reason, desk.clock()))
         if revoked is not None:
-            _tell(app, f"The key {row.first}…{row.last} is revoked; it is refused from now on.")
+            _tell(app, f"{row.first}…{row.last} is revoked; it is refused from now on.")
 
 
 def copy(app: Desk, text: str) -> None:
@@ -148,11 +149,15 @@ async def _show(app: Desk, desk: Surroundings, created: Created | None, company:
     if created is None:
         return
     key = created.key
+    for page in app.screen_stack:
+        section = getattr(page, "section", None)
+        if isinstance(section, Section):
+            section.wish(key.id)
     resource = await desk.reader.read(lambda: users.get(key.resource_id))
     expires = f"{key.expires_on}, the last day on which it works ({company.time_zone})"
     known = NewKey(company.name, resource.name, key.label, _environment(key.environment), expires)
     await app.push_screen_wait(ShowKeyDialog(created.secret, known, tmux=in_tmux()))
-    _tell(app, f"The key {key.first}…{key.last} was made; everybody concerned is told by mail.")
+    _tell(app, f"{key.first}…{key.last} was made; its recipients are told.")
 
 
 def _tell(app: Desk, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -26,13 +27,14 @@ def columns(*, with_company: bool) -> tuple[Column, ...]:
     """Label, resource, environment, kind, expiry, last used, state; more where there is room."""
     company = Column("Company", 12, lambda key: foreign.text(key.company), grow=2)
     return (
-        Column("Label", 10, lambda key: foreign.text(key.label), grow=3),
+        Column("Label", 11, lambda key: foreign.text(key.label), grow=3),
         *((company,) if with_company else ()),
         Column("Resource", 9, lambda key: foreign.text(key.resource), grow=2, wide=70),
         Column("Key", 13, lambda key: foreign.text(f"{key.first}…{key.last}"), wide=125),
         Column("Env", 7, lambda key: Text(cells.ENVIRONMENTS[key.environment])),
         Column("Kind", 4, lambda key: Text("test" if key.kind == "test" else "std"), wide=70),
-        Column("Expires", 20, _expires),
+        Column("Expires", 18, partial(_expires, short=True), below=100),
+        Column("Expires", 22, partial(_expires, short=False), wide=100),
         Column("Last used", 10, _used, wide=0 if not with_company else 90),
         Column("From", 15, lambda key: foreign.text(key.used_from or ""), wide=150),
         Column("State", 8, lambda key: cells.state(key.state)),
@@ -40,8 +42,9 @@ def columns(*, with_company: bool) -> tuple[Column, ...]:
     )
 
 
-def _expires(key: KeyRow) -> Text:
-    return cells.expiry(key.expires_on, key.days_left, counts=key.state not in {"revoked", "retired"})
+def _expires(key: KeyRow, *, short: bool) -> Text:
+    left = "" if key.state in {"revoked", "retired"} else cells.days(key.days_left, short=short)
+    return Text.assemble(key.expires_on.isoformat(), (f" {left}", "dim" if key.state == "live" else ""))
 
 
 def _used(key: KeyRow) -> Text:

@@ -60,7 +60,9 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Somebody may have written while another page was in front."""
-        self.stored_change()
+        if self.is_mounted:
+            self.draw_frame()
+            self.stored_change()
 
     # What a page may say otherwise
 
@@ -71,6 +73,10 @@ class Page(Screen[None]):
     def open_kinds(self) -> list[str]:
         """The sections that can be opened now."""
         return list(self.sections)
+
+    def tab_title(self, kind: str) -> str:
+        """What a section's tab says."""
+        return self.sections[kind].caption
 
     def company_id(self) -> int | None:
         """The company that the page, or the row under the cursor, is about."""
@@ -95,10 +101,10 @@ class Page(Screen[None]):
     def draw_frame(self) -> None:
         """Bring everything around the list up to date."""
         self.crumbs.lead(self.places())
-        self.tabs.offer([(kind, self.sections[kind].caption) for kind in self.open_kinds()], self.section.kind)
+        self.tabs.offer([(kind, self.tab_title(kind)) for kind in self.open_kinds()], self.section.kind)
         self.status.place(self.section.place())
         situation = self.situation()
-        hints = [act for act in acts.allowed(situation) if act.hint and act.id != self.section.kind]
+        hints = [act for act in acts.allowed(situation) if act.hint]
         self.hints.offer([(acts.shown(act.keys[0]), act.hint) for act in hints])
 
     def stored_change(self) -> None:
@@ -126,6 +132,8 @@ class Page(Screen[None]):
             self.section.row,
             self.company_id(),
             self.api_access(),
+            can_go_back=self._can_go_back(),
+            has_filter=self.section.listing.grammar is not None,
         )
 
     def action_act(self, name: str) -> None:
@@ -149,19 +157,18 @@ class Page(Screen[None]):
 
     def do_filter(self) -> None:
         """Go to the filter."""
-        if self.filter.display:
-            self.filter.field.focus()
-        else:
-            self.tell("This list has no filter.")
+        self.filter.field.focus()
 
     def do_back(self) -> None:
         """Take the filter away first, then go back."""
         if self.section.needle:
             self.filter.field.value = ""
-        elif len(self.app.screen_stack) > 2:  # the library's own, and the first page
-            self.app.pop_screen()
         else:
-            self.tell("This is the first page; ^q leaves the desk.")
+            self.app.pop_screen()
+
+    def _can_go_back(self) -> bool:
+        pages = [page for page in self.app.screen_stack if isinstance(page, Page)]
+        return bool(self.section.needle) or pages[:1] != [self]
 
     def do_help(self) -> None:
         """All keys that mean something here, and why some of them do nothing now."""

@@ -68,6 +68,8 @@ class Section(Vertical):
         self.table = WindowTable(listing.columns, self._rows_at_once)
         self._newest = 0
         self._stale = True
+        self._wish: int | None = None
+        self._fault = ""
 
     def compose(self) -> ComposeResult:
         """The table alone."""
@@ -120,6 +122,10 @@ class Section(Vertical):
         """What was changed elsewhere in the desk may show here: read again when it is opened."""
         self._stale = True
 
+    def wish(self, row_id: int) -> None:
+        """Put the cursor on this row when it is among those that are read next."""
+        self._wish = row_id
+
     def do_renew(self) -> None:
         """Show what is new."""
         self.reload()
@@ -137,7 +143,7 @@ class Section(Vertical):
                     return
             ids, newest = await self.desk.reader.read(lambda: _with_newest(listing.ids(needle, now, None)))
         except KeydeskError as fault:
-            self.post_message(self.Said(str(fault), "bold"))
+            self._say_fault(str(fault))
             return
         self._newest = newest
         self._show(ids, from_start=False)
@@ -147,7 +153,17 @@ class Section(Vertical):
         self.fresh = 0
         empty = self.empty_text()
         self.table.show(ids, empty, from_start=from_start)
-        self.post_message(self.Said(""))
+        if self._wish is not None and self._wish in ids:
+            self.table.move_to(ids.index(self._wish))
+            self._wish = None
+        self._say_fault("")
+        self.post_message(self.Changed())
+
+    def _say_fault(self, sentence: str) -> None:
+        """Say what is wrong, and take it back once it is not; what else is said stays."""
+        if sentence != self._fault:
+            self._fault = sentence
+            self.post_message(self.Said(sentence, "bold"))
 
     def empty_text(self) -> Text:
         """What an empty list says."""
@@ -158,8 +174,9 @@ class Section(Vertical):
         try:
             rows = await self.desk.reader.read(lambda: self.listing.rows(ids, now))
         except KeydeskError as fault:
-            self.post_message(self.Said(str(fault), "bold"))
+            self._say_fault(str(fault))
         else:
+            self._say_fault("")
             self.table.put(rows, ids)
 
     async def _count_fresh(self, newer: Callable[[str, datetime, int], int]) -> None:

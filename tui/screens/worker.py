@@ -21,12 +21,12 @@ from tui.widgets.line import Line
 from tui.widgets.window_table import Column
 
 _COLUMNS = (
-    Column("Job", 14, lambda row: foreign.text(row.job)),
+    Column("Job", 15, lambda row: foreign.text(row.job)),
     Column("Where", 15, lambda row: foreign.text(row.scope)),
     Column("Period", 10, lambda row: foreign.text(row.period)),
     Column("State", 7, lambda row: cells.state(row.state)),
-    Column("Due", 16, lambda row: cells.moment(row.not_before), wide=90),
-    Column("Ended", 16, lambda row: cells.moment(row.finished_at), wide=100),
+    Column("Due UTC", 16, lambda row: cells.moment(row.not_before), wide=90),
+    Column("Ended UTC", 16, lambda row: cells.moment(row.finished_at), wide=100),
     Column("Tries", 5, lambda row: cells.number(row.attempt), right=True, wide=110),
     Column("Rows", 6, lambda row: cells.number(row.rows), right=True),
     Column("Error", 8, lambda row: foreign.text(row.error, "red"), grow=1),
@@ -140,11 +140,11 @@ def _next(health: Health) -> Text:
 
 def _trouble(health: Health) -> Text:
     counts = [
-        (health.held, "held runs (t lets them go)", "red"),
-        (health.failing, "failing runs", "red"),
-        (health.mails_in_doubt, "mails failed or in doubt", "red"),
-        (health.unreachable, "notices that reached nobody", "red"),
-        (health.mails_waiting, "mails waiting", ""),
+        ("held runs", health.held, "red"),
+        ("failing runs", health.failing, "red"),
+        ("mails failed or in doubt", health.mails_in_doubt, "red"),
+        ("notices that reached nobody", health.unreachable, "red"),
+        ("mails waiting", health.mails_waiting, ""),
     ]
-    said = [Text(f"{count:,} {what}", style) for count, what, style in counts if count]
-    return Text(", ").join(said) if said else Text("No run fails, no mail waits, every notice reached somebody.")
+    said = [Text(f"{what}: {count:,}", style) for what, count, style in counts if count]
+    return Text(" · ").join(said) if said else Text("No run fails, no mail waits, every notice reached somebody.")

@@ -37,8 +37,10 @@ class FilterBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The slash that opens it, and the field."""
+        field = Field(limit=400)
+        field.select_on_focus = False  # one goes on with a filter more often than one begins again
         yield Static("/")
-        yield Field(limit=400)
+        yield field
 
     @property
     def field(self) -> Field:

@@ -24,7 +24,7 @@ Ids: TypeAlias = "array[int]"
 
 BLOCK = 64  # rows asked for at once
 _KEPT = 4096  # rows remembered
-_GAP = 2
+_ROOMY = 100  # from so many cells on two stand between columns, below one
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Column:
     cell: Callable[[Any], Text]
     grow: int = 0  # its share of what is left over
     wide: int = 0  # shown only in a table of at least so many cells
+    below: int = 10_000  # shown only in a table of fewer cells
     right: bool = False
 
 
@@ -252,15 +253,16 @@ class WindowTable(ScrollView, can_focus=True):
             if name == "window-table--cursor":
                 own = Style()  # one colour on the cursor's line, so that it can always be read
             segments.append(Segment(_fitted(text, size, right=column.right), base + own))
-            segments.append(Segment(" " * _GAP, base))
+            segments.append(Segment(" " * _gap(width), base))
         return Strip(segments).adjust_cell_length(width, base)
 
     def _fitting(self, width: int) -> list[Column]:
-        return [column for column in self.columns if width >= column.wide]
+        return [column for column in self.columns if column.wide <= width < column.below]
 
     def _widths(self, width: int) -> list[tuple[Column, int]]:
         columns = self._fitting(width)
-        spare = width - 1 - sum(column.width + _GAP for column in columns) + _GAP
+        gap = _gap(width)
+        spare = width - 1 - sum(column.width + gap for column in columns) + gap
         shares = sum(column.grow for column in columns) or 1
         return [
             (column, max(4, column.width + spare * column.grow // shares) if column.grow else column.width)
@@ -288,6 +290,10 @@ class WindowTable(ScrollView, can_focus=True):
         if len(self._rows) > _KEPT:
             seen = set(self.visible_ids)
             self._rows = {one: row for one, row in self._rows.items() if one in seen}
+
+
+def _gap(width: int) -> int:
+    return 2 if width >= _ROOMY else 1
 
 
 def _fitted(text: str, size: int, *, right: bool) -> str:
