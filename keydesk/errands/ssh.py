@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
+from threading import Event, Thread
 from types import FrameType
 
-from keydesk.opening import open_store
+from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
 from store import admins
 from store.actors import Actor
-from store.errors import NotAllowed, Refused
+from store.errors import NotAllowed, Refused, StoreUnavailable
 from store.rules import public_key
 from store.rules.public_key import PublicKey
 
@@ -60,12 +61,14 @@ def _at_the_desk(actor: Actor, key: PublicKey, settings: Settings, clock: Callab
     """The desk between two events. The second is written however the session ends, short of kill -9."""
     from tui.app import open_desk  # noqa: PLC0415 - sshd asks for keys with this module too, and that must be quick
 
-    peppers = settings.peppers()
+    peppers = open_peppers(settings)
+    watch = _Watch(actor, key)
     status = 1
     # Until the desk listens for itself, and after it has stopped to.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _leave)
     admins.begin_session(actor, key.fingerprint, clock())
+    watch.start()
     try:
         read_only = settings.desk.read_only or actor.role == "auditor"
         status = open_desk(actor, peppers, clock=clock, read_only=read_only)
@@ -75,8 +78,48 @@ def _at_the_desk(actor: Actor, key: PublicKey, settings: Settings, clock: Callab
     finally:
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        watch.stop()
         admins.end_session(actor, status, clock())
+    if watch.ended:
+        raise NotAllowed(f"The login of {actor.name} has been changed or ended; log in again.")
     return status
+
+
+class _Watch(Thread):
+    """Looks every other second whether the login still stands, and ends the desk (SIGTERM) when it does not.
+
+    The store refuses every change of such a session anyhow; this keeps it from being read by somebody who has left.
+    """
+
+    def __init__(self, actor: Actor, key: PublicKey) -> None:
+        super().__init__(name="login-watch", daemon=True)
+        self._actor = actor
+        self._key = key
+        self._stopped = Event()
+        self.ended = False
+
+    def run(self) -> None:
+        """Until the desk is left. A look that fails in a way nobody foresaw ends the desk too."""
+        try:
+            while not self._stopped.wait(2) and self._stands():
+                pass
+        finally:
+            if not self._stopped.is_set():
+                self.ended = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(self) -> None:
+        """The desk has been left."""
+        self._stopped.set()
+        self.join()
+
+    def _stands(self) -> bool:
+        try:
+            return admins.actor_for(self._key.type, self._key.blob, self._actor.origin) == self._actor
+        except StoreUnavailable:  # away for a moment, which says nothing about anybody
+            return True
+        except NotAllowed:
+            return False
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
