@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from dialog_stage import on_stage
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.widgets import Button
 
 from tui.dialogs.api_access import ApiAccessDialog, ApiAccessDraft, ApiAccessShown
@@ -129,6 +129,14 @@ async def test_arrows_walk_between_the_buttons() -> None:
         await stage.press("right", "enter")
 
     assert stage.answers == [None]
+
+
+async def test_keys_that_come_in_one_burst_land_in_the_field_they_were_meant_for() -> None:
+    async with on_stage(WelcomeDialog()) as stage:
+        for key in ("f", "j", "tab", "x", "tab", "shift+tab", "y"):
+            stage.app._driver.send_message(Key(key, key if len(key) == 1 else None))  # type: ignore[union-attr]
+        await stage.until_seen("Vendor fj")
+        await stage.until_seen("Key prefix y")
 
 
 async def test_an_installation_is_told_its_vendor_prefix_and_time_zone(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ class DateInput(Vertical):
         self._calendar.point_at(self.value or self.today)
         self.add_class("-calendar")
         self._calendar.focus()
+        self.call_after_refresh(self._calendar.scroll_visible, animate=False)  # it has no place before
 
     def action_calendar_from_field(self) -> None:
         """Down opens it only in the field itself."""
