@@ -11,21 +11,20 @@ A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store
 """
 
 import hashlib
-import os
-import secrets
-import socket
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from peewee import PeeweeException
+
 from jobs import letter_context, letters, messages
-from jobs.json_log import JsonLog
+from jobs.json_log import JsonLog, where
 from jobs.messages import Mailbox
 from jobs.smtp_answers import Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
 from store import installation, notices, outgoing
+from store.errors import StoreUnavailable
 from store.notices import NoLongerTrue
 from store.outgoing import ClaimLost
 from store.rules import calendar
@@ -35,7 +34,7 @@ LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation abo
 _WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120, 240))
 _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
 _BREAKER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10))
-_SLICE_SECONDS: Final = 60  # no mail is begun later than that
+_LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
 
 
@@ -102,67 +101,6 @@ class Outcome:
         return sum(map(len, (self.sent, self.later, self.failed, self.withdrawn, self.ambiguous)))
 
 
-class Delivery:
-    """What the worker calls each beat: one bounded slice of the outbox over one connection.
-
-    Every worker process makes its own. `sender` and `open_session` are None where no relay is set: mails then wait.
-    """
-
-    def __init__(self, open_session: SessionFactory | None, sender: Sender, *, log: JsonLog, limit: int = 50) -> None:
-        self.owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.relay = Relay()
-        self._open_session = open_session
-        self._sender = sender
-        self._log = log
-        self._limit = limit
-        self._has_buried = False
-
-    def __call__(self, now: datetime) -> int:
-        """Hand over a slice as of `now`; how many mails it dealt with, 0 when there is nothing (more) to do."""
-        begun = time.monotonic()
-
-        def clock() -> datetime:
-            """Whole minutes go on during a slice, so that a slow relay never outlasts a lease unnoticed."""
-            return now + timedelta(minutes=(time.monotonic() - begun) // 60)
-
-        if not self._has_buried:
-            self._bury(now)
-        outcome = deliver_slice(
-            self._open_session,
-            self._sender,
-            clock,
-            owner=self.owner,
-            relay=self.relay,
-            log=self._log,
-            limit=self._limit,
-            stopping=lambda: time.monotonic() - begun > _SLICE_SECONDS,
-        )
-        return outcome.dealt_with
-
-    def _bury(self, now: datetime) -> None:
-        """Take over at once from a process of this machine that was killed; others' leases have to run out."""
-        for owner in outgoing.owners():
-            host, _, rest = owner.partition(":")
-            pid = rest.partition(":")[0]
-            if host == self.owner.partition(":")[0] and owner != self.owner and not _runs(pid):
-                lost = outgoing.bury(owner, now)
-                self._log.say("mail.owner-buried", "warning", owner=owner, ambiguous=lost)
-        self._has_buried = True
-
-
-def _runs(pid: str) -> bool:
-    """Whether another process has that number."""
-    if not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def deliver_slice(
     open_session: SessionFactory | None,
     sender: Sender,
@@ -170,7 +108,7 @@ def deliver_slice(
     *,
     owner: str,
     relay: Relay,
-    log: JsonLog,
+    log: JsonLog | None = None,
     limit: int = 50,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -188,9 +126,9 @@ def deliver_slice(
         return outcome
     try:
         with open_session() as session:
-            post = _Post(session, sender, clock, owner, relay, log, outcome)
+            post = _Post(session, sender, clock, owner, relay, outcome, log)
             for mail in mails:
-                if stopping() or outcome.stopped:
+                if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
                     break
                 post.deliver(mail)
     finally:
@@ -214,8 +152,8 @@ class _Post:
     clock: Callable[[], datetime]
     owner: str
     relay: Relay
-    log: JsonLog
     outcome: Outcome
+    log: JsonLog | None
 
     def deliver(self, mail: Email) -> None:
         """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
@@ -224,7 +162,7 @@ class _Post:
             if message is not None:
                 self._hand_over(mail, message)
         except ClaimLost:
-            self.log.say("mail.claim-lost", "warning", mail=mail.id)
+            self._say("mail.claim-lost", "warning", mail=mail.id)
 
     def _written(self, mail: Email) -> bytes | None:
         """The bytes to hand over; None when the mail was withdrawn or cannot be written."""
@@ -241,9 +179,10 @@ class _Post:
             return bytes(mail.message)  # the first one may have arrived, so this must be the same
         try:
             letter, message = write(mail, said, self.sender, now)
+        except (PeeweeException, StoreUnavailable):
+            raise  # not this mail's fault
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one mail must not keep the others back
-            self.log.failure("mail.not-written", error, mail=mail.id)
-            self._failed(mail, f"it could not be written: {error} ({type(error).__name__})")
+            self._failed(mail, f"it could not be written: {error} ({type(error).__name__})", where=where(error))
             return None
         outgoing.bind(mail.id, self.owner, letter.subject, message)
         return message
@@ -251,12 +190,16 @@ class _Post:
     def _withdraw(self, mail: Email, reason: str) -> None:
         outgoing.withdrawn(mail.id, self.owner, reason)
         self.outcome.withdrawn.append(mail.id)
-        self.log.say("mail.withdrawn", mail=mail.id, kind=mail.kind, reason=reason)
+        self._say("mail.withdrawn", mail=mail.id, kind=mail.kind, reason=reason)
 
-    def _failed(self, mail: Email, reply: str) -> None:
+    def _failed(self, mail: Email, reply: str, **more: str) -> None:
         outgoing.failed(mail.id, self.owner, reply)
         self.outcome.failed.append(mail.id)
-        self.log.say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply)
+        self._say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply, **more)
+
+    def _say(self, fact: str, level: str = "info", **more: object) -> None:
+        if self.log is not None:
+            self.log.say(fact, level, **more)
 
     def _hand_over(self, mail: Email, message: bytes) -> None:
         answer = self.session.deliver(
@@ -271,34 +214,38 @@ class _Post:
                 outgoing.sent(mail.id, self.owner, reply, now)
                 self.relay.answered()
                 self.outcome.sent.append(mail.id)
-                self.log.say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply)
+                self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply)
             case BadAddress(code, text):
                 self.relay.answered()
                 self._failed(mail, f"{code} {text}")
             case AnswerLost(text):
                 state = outgoing.answer_lost(mail.id, self.owner, text, now)
                 self.outcome.ambiguous.append(mail.id)
-                self.log.say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=text, now=state)
+                self._say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=text, now=state)
+                self._stop(text, now)  # or a relay that never answers would spoil one mail after the other
             case TryLater(_, code, text, of_relay=False):
                 self.relay.answered()
                 self._later(mail, f"{code} {text}", now)
             case TryLater(_, code, text) | StopRun(_, code, text):
                 self._stopped(mail, answer, f"{code} {text}", now)
 
+    def _stop(self, reply: str, now: datetime) -> None:
+        self.relay.refused(reply, now)
+        self.outcome.stopped = reply
+
     def _later(self, mail: Email, reply: str, now: datetime) -> None:
         next_at = now + wait(mail.id, mail.attempts + 1)
         outgoing.later(mail.id, self.owner, next_at, reply, attempted=True)
         self.outcome.later.append(mail.id)
-        self.log.say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
+        self._say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
 
     def _stopped(self, mail: Email, answer: TryLater | StopRun, reply: str, now: datetime) -> None:
         """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
 
         Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
         """
-        self.relay.refused(reply, now)
-        self.outcome.stopped = reply
-        self.log.say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
+        self._stop(reply, now)
+        self._say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
         if isinstance(answer, TryLater) or answer.phase not in _REFUSED_CONTENT:
             outgoing.later(mail.id, self.owner, mail.next_at, reply, attempted=False)
         elif mail.attempts + 1 >= _MOST_REFUSALS:

@@ -21,6 +21,7 @@ from store.tables import Email
 _SENT_AGAIN_BY_ITSELF = frozenset(
     {"key_created", "key_expiry_changed", "key_revoked", "key_rotated", "key_expiring", "key_expired"},
 )
+_RELAY_RECOVERS = timedelta(minutes=5)
 _REPLY_LIMIT = 600
 
 
@@ -92,10 +93,13 @@ def withdrawn(email_id: int, owner: str, reason: str) -> None:
 
 
 def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
-    """The whole mail went, but the answer did not come. Gives the new state: `queued` (once more) or `ambiguous`."""
+    """The whole mail went, but the answer did not come. Gives the new state.
+
+    `queued`, once more and in a while, for a notice about a key; `ambiguous` for anything else.
+    """
     with session(), writing():
         _leave(email_id, owner, "ambiguous", reply, attempts=1)
-        return "queued" if _send_again(email_id, now) else "ambiguous"
+        return "queued" if _send_again(email_id, now + _RELAY_RECOVERS) else "ambiguous"
 
 
 def release(owner: str) -> int:
@@ -110,12 +114,6 @@ def find_ambiguous(now: datetime) -> list[int]:
     A notice about a key is queued once more, with the same bytes and Message-ID; anything else waits for a person.
     """
     return _ambiguous(_ABANDONED, seconds(now), now)
-
-
-def owners() -> list[str]:
-    """Everybody who holds a mail."""
-    with session():
-        return [str(row[0]) for row in run_sql(_OWNERS).fetchall()]
 
 
 def bury(owner: str, now: datetime) -> list[int]:
@@ -200,7 +198,7 @@ def _one(text: str, values: tuple[Any, ...]) -> None:
             raise ClaimLost("Another worker has taken this mail over; nothing was changed.")
 
 
-def _send_again(email_id: int, now: datetime) -> bool:
+def _send_again(email_id: int, next_at: datetime) -> bool:
     mail = _get(email_id)
     if mail.kind not in _SENT_AGAIN_BY_ITSELF:
         return False
@@ -208,7 +206,7 @@ def _send_again(email_id: int, now: datetime) -> bool:
         run_sql(
             "UPDATE email SET state = 'queued', resends = 1, next_at = ? "
             "WHERE id = ? AND state = 'ambiguous' AND resends = 0",
-            (seconds(now), email_id),
+            (seconds(next_at), email_id),
         ).rowcount,
     )
 
@@ -250,11 +248,6 @@ _OF_OWNER = """
     SELECT id FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND owner = ?
      ORDER BY id
-"""
-
-_OWNERS = """
-    SELECT DISTINCT owner FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state <> 'queued' AND owner IS NOT NULL
 """
 
 _RELEASE = """

@@ -1,0 +1,273 @@
+"""Who may hand a mail over, what is known of it afterwards, and what waits for a person?"""
+
+import threading
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from cast import NOON, OLAV, arrive
+
+from store import outbox, outgoing
+from store.actors import Actor
+from store.database import session
+from store.errors import NotAllowed, NotFound, Refused
+from store.outbox import Owed
+from store.outgoing import ClaimLost, Pending
+from store.tables import Email, Event
+
+LEASE = timedelta(minutes=30)
+MINUTE = timedelta(minutes=1)
+
+
+def owe(reason: str = "one", kind: str = "key_created", not_before: datetime | None = None) -> int:
+    """A mail in the outbox; its number."""
+    owed = Owed(kind, "ase@nordlys.example", "Åse", reason, {"roles": ["resource"]}, not_before=not_before)
+    outbox.queue([owed], NOON)
+    return Email.get(Email.dedupe_key == reason).id
+
+
+def claim(owner: str = "one", now: datetime = NOON, limit: int = 10) -> list[int]:
+    return [mail.id for mail in outgoing.claim(owner, limit, LEASE, now)]
+
+
+def handed_over(owner: str = "one", kind: str = "key_created") -> int:
+    number = owe(kind=kind)
+    claim(owner)
+    outgoing.bind(number, owner, "A subject", b"the bytes")
+    outgoing.handing_over(number, owner, LEASE, NOON)
+    return number
+
+
+def row(number: int) -> dict[str, Any]:
+    mail = Email.get_by_id(number)
+    names = ("state", "attempts", "resends", "owner", "reply")
+    return {name: getattr(mail, name) for name in names}
+
+
+def test_the_same_mail_is_never_owed_twice(empty_store: str) -> None:
+    first, second = owe("same"), owe("same")
+
+    assert first == second
+    assert Email.select().count() == 1
+
+
+def test_a_mail_goes_when_its_time_has_come_and_not_before(empty_store: str) -> None:
+    number = owe(not_before=NOON + MINUTE)
+
+    assert claim(now=NOON + MINUTE - timedelta(seconds=1)) == []
+    assert claim(now=NOON + MINUTE) == [number]
+
+
+def test_the_oldest_go_first_as_many_as_asked_for(empty_store: str) -> None:
+    late, early = owe("late", not_before=NOON + MINUTE), owe("early")
+    owe("later", not_before=NOON + 2 * MINUTE)
+
+    assert claim(now=NOON + 2 * MINUTE, limit=2) == [early, late]
+
+
+def test_two_workers_never_get_the_same_mail(empty_store: str) -> None:
+    numbers = [owe(f"mail {number}") for number in range(60)]
+    taken: dict[str, list[int]] = {"one": [], "two": []}
+
+    def work(owner: str) -> None:
+        with session():
+            while got := claim(owner, limit=7):
+                taken[owner] += got
+
+    threads = [threading.Thread(target=work, args=(owner,)) for owner in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(taken["one"] + taken["two"]) == numbers
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(empty_store: str) -> None:
+    number = owe()
+    claim("slow")
+    claim("quick", now=NOON + LEASE)
+    before = row(number)
+
+    for late in (
+        lambda: outgoing.bind(number, "slow", "s", b""),
+        lambda: outgoing.handing_over(number, "slow", LEASE, NOON),
+        lambda: outgoing.sent(number, "slow", "250", NOON),
+        lambda: outgoing.later(number, "slow", NOON, "450", attempted=True),
+        lambda: outgoing.failed(number, "slow", "550"),
+        lambda: outgoing.withdrawn(number, "slow", "untrue"),
+        lambda: outgoing.answer_lost(number, "slow", "", NOON),
+    ):
+        with pytest.raises(ClaimLost):
+            late()
+
+    assert row(number) == before | {"owner": "quick"}
+
+
+def test_what_was_sent_is_not_claimed_again(empty_store: str) -> None:
+    number = handed_over()
+
+    outgoing.sent(number, "one", "250 2.0.0 Queued as 4711", NOON)
+
+    expected = {"state": "sent", "attempts": 1, "resends": 0, "owner": None, "reply": "250 2.0.0 Queued as 4711"}
+    assert row(number) == expected
+    assert Email.get_by_id(number).sent_at == NOON
+    assert claim(now=NOON + 100 * LEASE) == []
+
+
+def test_a_refusal_counts_as_an_attempt_and_a_relay_in_trouble_does_not(empty_store: str) -> None:
+    number = handed_over()
+    outgoing.later(number, "one", NOON + MINUTE, "450 later", attempted=True)
+    claim(now=NOON + MINUTE)
+    outgoing.later(number, "one", NOON + MINUTE, "421 going down", attempted=False)
+
+    expected = {"state": "queued", "attempts": 1, "resends": 0, "owner": None, "reply": "421 going down"}
+    assert row(number) == expected
+
+
+def test_what_a_relay_says_is_kept_on_one_line_without_hidden_characters_or_keys(empty_store: str) -> None:
+    number = handed_over()
+    secret = "kdp_" + "a" * 42
+
+    outgoing.failed(number, "one", f"550 no\x1b]52;c;\r\nsuch {secret} user \u202e" + "x" * 1000)
+
+    reply = str(row(number)["reply"])
+    assert reply.startswith("550 no‹001B›]52;c; such ")
+    assert secret not in reply
+    assert len(reply) <= 600
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "resends"),
+    [
+        ("key_created", "queued", 1),
+        ("key_expiry_changed", "queued", 1),
+        ("key_revoked", "queued", 1),
+        ("key_rotated", "queued", 1),
+        ("key_expiring", "queued", 1),
+        ("key_expired", "queued", 1),
+        ("integration_changed", "ambiguous", 0),
+        ("sandbox_failed", "ambiguous", 0),
+        ("invoice_lines", "ambiguous", 0),
+        ("test_mail", "ambiguous", 0),
+    ],
+)
+def test_what_a_crash_left_between_hand_over_and_answer_is_sent_again_only_about_a_key(
+    empty_store: str, kind: str, state: str, resends: int
+) -> None:
+    number = handed_over(kind=kind)
+
+    found = [outgoing.find_ambiguous(NOON + LEASE - timedelta(seconds=1)), outgoing.find_ambiguous(NOON + LEASE)]
+
+    assert found == [[], [number]]
+    assert row(number) == {
+        "state": state,
+        "attempts": 0,
+        "resends": resends,
+        "owner": None,
+        "reply": "the worker ended between hand-over and answer; the mail may have arrived",
+    }
+    assert bytes(Email.get_by_id(number).message) == b"the bytes"
+
+
+def test_it_is_sent_again_once_and_then_waits_for_a_person(empty_store: str) -> None:
+    number = handed_over()
+    first = outgoing.answer_lost(number, "one", "connection lost", NOON)
+    assert claim(now=NOON + 4 * MINUTE) == []
+    assert claim(now=NOON + 5 * MINUTE) == [number]
+    outgoing.handing_over(number, "one", LEASE, NOON)
+
+    second = outgoing.answer_lost(number, "one", "connection lost", NOON)
+
+    assert (first, second) == ("queued", "ambiguous")
+
+
+def test_a_worker_known_to_be_dead_is_buried_without_waiting_for_its_leases(empty_store: str) -> None:
+    lost = handed_over("dead", kind="test_mail")
+    claimed = owe("claimed")
+    claim("dead")
+    others = owe("of another")
+    claim("alive")
+
+    assert outgoing.bury("dead", NOON) == [lost]
+    assert [row(number)["state"] for number in (lost, claimed, others)] == ["ambiguous", "queued", "claimed"]
+
+
+def test_what_was_claimed_and_not_handed_over_can_be_given_back(empty_store: str) -> None:
+    going = handed_over()
+    waiting = owe("waiting")
+    claim()
+
+    assert outgoing.release("one") == 1
+    assert [row(number)["state"] for number in (going, waiting)] == ["handing-over", "queued"]
+
+
+def test_a_person_sends_an_ambiguous_mail_again_as_it_was_and_a_failed_one_written_anew(empty_store: str) -> None:
+    ambiguous = handed_over(kind="invoice_lines")
+    outgoing.answer_lost(ambiguous, "one", "lost", NOON)
+    failed = owe("failed")
+    claim()
+    outgoing.bind(failed, "one", "A subject", b"wrong")
+    outgoing.failed(failed, "one", "550")
+
+    for number in (ambiguous, failed):
+        outgoing.resend(OLAV, number, NOON)
+
+    assert [(row(number)["state"], row(number)["resends"]) for number in (ambiguous, failed)] == [("queued", 1)] * 2
+    assert bytes(Email.get_by_id(ambiguous).message) == b"the bytes"
+    assert Email.get_by_id(failed).message is None
+    assert [(event.act, event.subject) for event in Event.select().order_by(Event.seq)] == [
+        ("mail.resend", "mail invoice_lines to ase@nordlys.example"),
+        ("mail.resend", "mail key_created to ase@nordlys.example"),
+    ]
+
+
+def test_a_person_dismisses_a_mail_with_a_reason(empty_store: str) -> None:
+    number = handed_over(kind="invoice_lines")
+    outgoing.answer_lost(number, "one", "lost", NOON)
+
+    outgoing.dismiss(OLAV, number, "she told me it came", NOON)
+
+    assert (row(number)["state"], row(number)["reply"]) == ("withdrawn", "she told me it came")
+    assert Event.get().after == {"reason": "she told me it came"}
+
+
+def test_nobody_resends_or_dismisses_what_was_sent_or_what_is_not_there(empty_store: str) -> None:
+    number = handed_over()
+    outgoing.sent(number, "one", "250", NOON)
+
+    with pytest.raises(Refused, match="This mail is sent; only one that failed or whose answer was lost"):
+        outgoing.resend(OLAV, number, NOON)
+    with pytest.raises(Refused, match="This mail is sent; there is nothing left to dismiss"):
+        outgoing.dismiss(OLAV, number, "no", NOON)
+    with pytest.raises(NotFound):
+        outgoing.resend(OLAV, 4711, NOON)
+    assert Event.select().count() == 0
+
+
+def test_only_an_operator_decides_about_mails(empty_store: str) -> None:
+    people = arrive()
+    number = handed_over()
+    outgoing.failed(number, "one", "550")
+    kari = Actor("kari", "company-admin", "test", company_id=people.nordlys.id)
+
+    with pytest.raises(NotAllowed):
+        outgoing.resend(kari, number, NOON)
+
+    assert row(number)["state"] == "failed"
+
+
+def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None:
+    assert outgoing.pending_counts() == Pending(queued=0, on_their_way=0, failed=0, ambiguous=0)
+
+    lost = handed_over(kind="invoice_lines")
+    outgoing.answer_lost(lost, "one", "lost", NOON)
+    for reason, end in (("failed", outgoing.failed), ("withdrawn", outgoing.withdrawn)):
+        number = owe(reason)
+        claim()
+        end(number, "one", "550")
+    owe("claimed")
+    claim()
+    owe("queued")
+
+    assert outgoing.pending_counts() == Pending(queued=1, on_their_way=1, failed=1, ambiguous=1)
