@@ -8,20 +8,25 @@ from store.database import backend, run_sql, session
 from store.runs import RunRow
 
 _MAIL_BYTES_KEPT = timedelta(days=90)
-_TIDY_AT = "T03"  # the one hour of the day for what reads whole tables
+_RUNS_KEPT = timedelta(days=30)  # of what is done each hour
+_WORKERS_KEPT = timedelta(days=30)
 
 
-def chores(run: RunRow, now: datetime) -> Iterator[int]:
+def hourly(_run: RunRow, now: datetime) -> Iterator[int]:
     """One chore after the other, each a transaction of its own and harmless when repeated."""
     yield runs.return_leases(now)
     yield markers.return_expired(now)
-    yield months_owed.reopen(now)
-    if run.period.endswith(_TIDY_AT):
-        while cleared := old_mail.clear_bytes(now - _MAIL_BYTES_KEPT, limit=1000):
-            yield cleared
-        yield runs.forget("housekeeping", now - timedelta(days=30))
-        yield workers.forget(now - timedelta(days=30))
+    yield months_owed.reopen_for_late(now)
     _checkpoint()
+
+
+def daily(_run: RunRow, now: datetime) -> Iterator[int]:
+    """What reads whole tables, and what need not be tried more often."""
+    yield months_owed.reopen_for_parked(now)
+    while cleared := old_mail.clear_bytes(now - _MAIL_BYTES_KEPT, limit=1000):
+        yield cleared
+    yield runs.forget("housekeeping", now - _RUNS_KEPT)
+    yield workers.forget(now - _WORKERS_KEPT)
 
 
 def _checkpoint() -> None:

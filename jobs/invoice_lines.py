@@ -14,13 +14,13 @@ _LOG = logging.getLogger(__name__)
 
 def draft(run: RunRow, now: datetime) -> Iterator[int]:
     """Write the drafts of a month for each company of the zone that has none; one that waits parked is tried again."""
-    for company_id in months_owed.companies("invoice-lines", run.scope, run.period, run.bounds["end"], now):
+    for company_id in months_owed.companies("invoice-lines", run.scope, run.period, run.bounds["end"]):
         yield _or_park(company_id, run.period, now, invoices.draft_month)
 
 
 def finalise(run: RunRow, now: datetime) -> Iterator[int]:
     """Make the month's drafts final; one that waits parked is rated first."""
-    for company_id in months_owed.companies("invoice-final", run.scope, run.period, run.bounds["end"], now):
+    for company_id in months_owed.companies("invoice-final", run.scope, run.period, run.bounds["end"]):
         yield _or_park(company_id, run.period, now, invoices.finalise_month)
 
 

@@ -29,7 +29,7 @@ class JsonLog:
     def say(self, fact: str, level: str = "info", **more: Any) -> None:
         """Write one fact. Values that JSON has no word for are written as text."""
         line = {"at": f"{self.clock():%Y-%m-%dT%H:%M:%SZ}", "level": level, "fact": fact, **more}
-        text = redact(json.dumps(line, ensure_ascii=True, default=str))
+        text = json.dumps(json.loads(redact(json.dumps(line, default=str))), ensure_ascii=True)
         with self._lock:
             try:
                 self.stream.write(text + "\n")

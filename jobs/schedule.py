@@ -66,11 +66,19 @@ TIMETABLE: tuple[Job, ...] = (
     ),
     Job(
         "housekeeping",
-        "Each hour, free what dead workers held, reopen invoice runs that lack a company, and clear what is old.",
+        "Each hour, free what dead workers held and open an invoice run again that lacks a company.",
         scope="all",
         cadence=EachHour(),
         catch_up="silent",
-        slices=housekeeping.chores,
+        slices=housekeeping.hourly,
+    ),
+    Job(
+        "tidying",
+        "Each day, try parked invoices again and clear what is old.",
+        scope="all",
+        cadence=EachDay(hour=lambda _: 4),  # UTC
+        catch_up="latest",
+        slices=housekeeping.daily,
     ),
 )
 # Mails are no runs: each pass hands over a slice of what the outbox holds and what is due by then (jobs/delivery.py).

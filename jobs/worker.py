@@ -20,7 +20,7 @@ from jobs.planning import Planner, Verdict
 from jobs.queues import Clock, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
-from store import installation, runs, workers
+from store import installation, outgoing, runs, workers
 from store.database import session
 from store.errors import StoreUnavailable
 from store.runs import LEASE, LeaseLost, RunRow
@@ -90,7 +90,8 @@ class Worker:
         installation.get()
         host = workers.this_host()
         for name in workers.bury(host, now):
-            self.log.say("worker.buried", "warning", worker=name, freed=runs.put_back(name))
+            freed, ambiguous = runs.put_back(name), outgoing.bury(name, now)
+            self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
         self.name = workers.register(host, self.version, now)
         self.log.say("worker.started", worker=self.name, version=self.version)
 

@@ -1,59 +1,68 @@
 """Which companies still lack a month's invoice, and which runs must be opened again for them.
 
-A company that joins a time zone, or is parked because it could not be rated, is never lost: its month is found here.
+A company that joins a time zone late, or that could not be rated, is never lost: its month is found here.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from store import runs
 from store.database import run_sql, session
-from store.fields import seconds
 
-RETRY_PARKED = timedelta(days=1)  # by then its price list may have been published
-_LOOK_BACK = 13  # months whose runs are looked at for companies that joined late
+DRAFTS, FINALS = "invoice-lines", "invoice-final"  # the jobs
+_LOOK_BACK = 13  # months whose runs are looked at again
 _PAGE = 500
 
-_UNDRAFTED = """
+# What is left to do for a company's month: by the job, and by why it is left.
+_LATE, _PARKED = "late", "parked"
+_LEFT = {
+    (DRAFTS, _LATE): "m.id IS NULL",
+    (DRAFTS, _PARKED): "m.state = 'parked'",
+    (FINALS, _LATE): "m.state = 'draft'",
+    (FINALS, _PARKED): "m.state = 'parked'",
+}
+_COMPANIES = """
     SELECT c.id FROM company AS c LEFT JOIN invoice_month AS m ON m.company_id = c.id AND m.month = ?
-    WHERE c.time_zone = ? AND c.created_at < ? AND c.id > ?
-      AND (m.id IS NULL OR (m.state = 'parked' AND m.rated_at <= ?))
+    WHERE c.time_zone = ? AND c.created_at < ? AND c.id > ? AND ({left})
     ORDER BY c.id LIMIT ?
 """
-_UNFINAL = """
-    SELECT c.id FROM company AS c JOIN invoice_month AS m ON m.company_id = c.id AND m.month = ?
-    WHERE c.time_zone = ? AND c.created_at < ? AND c.id > ?
-      AND (m.state = 'draft' OR (m.state = 'parked' AND m.rated_at <= ?))
-    ORDER BY c.id LIMIT ?
-"""
-_QUERIES = {"invoice-lines": _UNDRAFTED, "invoice-final": _UNFINAL}
 
 
-def companies(job: str, zone: str, month: str, ends_at: int, now: datetime) -> Iterator[int]:
-    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id.
+def companies(job: str, zone: str, month: str, ends_at: int) -> Iterator[int]:
+    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id; parked ones included.
 
     `ends_at` is the end of the month in epoch seconds; a company that came later owes nothing for it.
     """
+    left = f"{_LEFT[job, _LATE]} OR {_LEFT[job, _PARKED]}"
     after = 0
-    while page := _page(job, zone, month, ends_at, now, after, _PAGE):
+    while page := _page(left, zone, month, ends_at, after, _PAGE):
         yield from page
         after = page[-1]
 
 
-def reopen(now: datetime) -> int:
-    """Make the done invoice runs due again that have more to do. Gives how many."""
+def reopen_for_late(now: datetime) -> int:
+    """Make due again the done runs that lack a company which came to their zone late. Gives how many."""
+    return _reopen(_LATE, now)
+
+
+def reopen_for_parked(now: datetime) -> int:
+    """Make due again the done runs with parked companies: their price list may be there by now. Gives how many."""
+    return _reopen(_PARKED, now)
+
+
+def _reopen(why: str, now: datetime) -> int:
     reopened = 0
-    for job in _QUERIES:
+    for job in (DRAFTS, FINALS):
         for run in runs.listed(states=("done",), job=job, limit=_recent()):
-            if _page(job, run.scope, run.period, run.bounds["end"], now, 0, 1):
+            if _page(_LEFT[job, why], run.scope, run.period, run.bounds["end"], 0, 1):
                 reopened += runs.reopen(run.id, now)
     return reopened
 
 
-def _page(job: str, zone: str, month: str, ends_at: int, now: datetime, after: int, limit: int) -> list[int]:
-    values = (month, zone, ends_at, after, seconds(now - RETRY_PARKED), limit)
+def _page(left: str, zone: str, month: str, ends_at: int, after: int, limit: int) -> list[int]:
     with session():
-        return [int(row[0]) for row in run_sql(_QUERIES[job], values).fetchall()]
+        found = run_sql(_COMPANIES.format(left=left), (month, zone, ends_at, after, limit)).fetchall()
+    return [int(row[0]) for row in found]
 
 
 def _recent() -> int:

@@ -9,9 +9,10 @@ from store.fields import seconds
 def clear_bytes(before: datetime, limit: int) -> int:
     """Drop the bytes of at most `limit` closed mails that were queued before an instant. Gives how many."""
     text = """
-        UPDATE email SET raw = NULL WHERE id IN (
+        UPDATE email SET message = NULL WHERE id IN (
             SELECT id FROM email
-            WHERE state IN ('sent', 'failed', 'withdrawn') AND raw IS NOT NULL AND queued_at < ? ORDER BY id LIMIT ?)
+            WHERE state IN ('sent', 'failed', 'withdrawn') AND message IS NOT NULL AND queued_at < ?
+            ORDER BY id LIMIT ?)
     """
     with session(), writing():
         return int(run_sql(text, (seconds(before), limit)).rowcount)

@@ -152,7 +152,7 @@ def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEA
         return _row(Run.get_by_id(found[0][0])) if found else None
 
     with session():
-        if run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
+        if not jobs or run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
             return None
         return transact(take)
 

@@ -49,13 +49,14 @@ def ledger() -> list[tuple[str, str, str, str]]:
 # The timetable
 
 
-def test_the_timetable_is_these_five_jobs() -> None:
+def test_the_timetable_is_these_six_jobs() -> None:
     assert [(job.name, job.scope, job.catch_up) for job in TIMETABLE] == [
         ("expiry-notices", "time zone", "latest"),
         ("sandbox-refresh", "time zone", "latest"),
         ("invoice-lines", "time zone", "every"),
         ("invoice-final", "time zone", "every"),
         ("housekeeping", "all", "silent"),
+        ("tidying", "all", "latest"),
     ]
     assert all((job.body is None) != (job.slices is None) for job in TIMETABLE)
 
@@ -376,6 +377,7 @@ def test_what_comes_next_is_known(empty_store: str) -> None:
         ("housekeeping", "2026-11-23T13", "11-23T13:00"),
         ("expiry-notices", "2026-11-24", "11-23T23:00"),
         ("sandbox-refresh", "2026-11-24", "11-24T01:00"),
+        ("tidying", "2026-11-24", "11-24T04:00"),
         ("invoice-lines", "2026-11", "12-01T02:00"),
         ("invoice-final", "2026-11", "12-04T02:00"),
     ]
