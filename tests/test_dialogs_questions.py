@@ -63,6 +63,16 @@ async def test_addresses_are_checked_and_shown_as_they_will_be_used() -> None:
     assert stage.answers == [ApiAccessDraft(enabled=True, user_ids=(3,), emails=emails)]
 
 
+async def test_a_stored_address_that_is_none_any_more_waits_to_be_corrected() -> None:
+    shown = ApiAccessShown(enabled=True, users=(OLA,), emails=("old@", "ops@acme.example"), keys_stopped=1)
+    async with on_stage(ApiAccessDialog("ACME Ltd", shown, (OLA,))) as stage:
+        await stage.press("ctrl+s")
+        await stage.until_seen("“old@” is not an email address that can be used")
+        await stage.press("home", "shift+end", "delete", "ctrl+s")
+
+    assert stage.answers == [ApiAccessDraft(enabled=True, user_ids=(3,), emails=("ops@acme.example",))]
+
+
 async def test_disabling_asks_with_the_number_of_keys_that_stop_working() -> None:
     async with on_stage(ApiAccessDialog("ACME Ltd", ON, (OLA, KARI))) as stage:
         await stage.until_seen("No longer active, so left out when you save: Per Gone.")

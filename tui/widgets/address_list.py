@@ -44,8 +44,14 @@ class AddressList(ListOwner):
 
     def __init__(self, addresses: Iterable[str] = ()) -> None:
         super().__init__()
-        self._addresses = [check_address(address) for address in addresses]
-        self._field = _PastedList(placeholder="name@example.com")
+        self._addresses: list[Address] = []
+        wrong: list[str] = []
+        for address in addresses:
+            try:
+                self._addresses.append(check_address(address))
+            except FormatWrong:
+                wrong.append(address)  # kept from a time with other rules: it waits in the field to be corrected
+        self._field = _PastedList(" ".join(wrong), "name@example.com")
         self._list = ShortList(_ROWS)
         self._note = Static(classes="note")
 
