@@ -341,8 +341,7 @@ def test_an_admin_gets_the_desk_and_nothing_else(door: SshDoor, tmp_path: Path) 
         "a command in disguise": lambda: door.run("ssh", "anna", "127.0.0.1", f"\n\x1b[2J$(touch {target})"),
         "no terminal": lambda: door.run("ssh", "anna", "127.0.0.1"),
         "sftp": lambda: door.run("sftp", "anna", "127.0.0.1"),
-        "scp": lambda: door.run("scp", "anna", str(tmp_path / "file"), f"127.0.0.1:{target}"),
-        "scp as it was": lambda: door.run("scp", "anna", "-O", str(tmp_path / "file"), f"127.0.0.1:{target}"),
+        "scp": lambda: door.run("scp", "anna", "-O", str(tmp_path / "file"), f"127.0.0.1:{target}"),
         "a tunnel in": lambda: door.run("ssh", "anna", "-W", f"127.0.0.1:{door.port}", "127.0.0.1"),
         "a tunnel out": lambda: door.run(
             "ssh", "anna", "-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", "127.0.0.1"
