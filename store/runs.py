@@ -269,6 +269,23 @@ def run_now(actor: Actor, run_id: int, now: datetime) -> None:
         made.event("run.now", f"run {name_of(run)}", None, before={"state": run.state}, after={"state": "due"})
 
 
+def make_due(actor: Actor, wanted: Planned, now: datetime) -> None:
+    """Put a run into the ledger, or make it due again where it is done, missed, failed or waiting.
+
+    Refused while a worker runs it, or while it is held.
+    """
+    with change(actor, "run.now", None, now) as made:
+        plan([wanted], now)
+        text = (
+            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL "
+            "WHERE job = ? AND scope = ? AND period = ? AND state IN ('due', 'done', 'failed', 'missed')"
+        )
+        name = " ".join(part for part in (wanted.job, wanted.scope, wanted.period) if part != EVERYWHERE)
+        if run_sql(text, (seconds(now), wanted.job, wanted.scope, wanted.period)).rowcount != 1:
+            raise Refused(f"The run {name} is held or being run just now; look at it on the desk.")
+        made.event("run.now", f"run {name}", None, after={"state": "due"})
+
+
 # Looking
 
 

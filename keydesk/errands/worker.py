@@ -1,0 +1,47 @@
+"""`keydesk worker`: the part that never sleeps; once for cron, or through simulated time for a rehearsal."""
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from jobs import queues
+from jobs.delivery import Sender
+from jobs.mail_server import session_for
+from jobs.queues import Queue
+from jobs.sandbox_refresh import Command
+from jobs.worker import Worker, simulate
+from keydesk import __version__
+from keydesk.opening import open_store
+from keydesk.settings import Settings
+from store.errors import Refused
+
+
+def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+    """Work until SIGTERM. Exit status 1 when the heartbeat died or work had to be left behind."""
+    open_store(settings)
+    worker = Worker(queues=queues_of(settings), clock=clock, version=__version__)
+    if given.clock_from:
+        if given.days < 1 or given.step_minutes < 1:
+            raise Refused("Simulated time needs at least one day and steps of at least one minute.")
+        span, step = timedelta(days=given.days), timedelta(minutes=given.step_minutes)
+        simulate(worker, given.clock_from, span, step)
+        return 0
+    if given.once:
+        now = clock()
+        done = worker.once(now)
+        worker.end(now)
+        return int(done.failed > 0)
+    return worker.serve()
+
+
+def queues_of(settings: Settings) -> dict[str, Queue]:
+    """What the worker empties between its runs, as far as the settings give it the means."""
+    found: dict[str, Queue] = {}
+    mail, password = settings.mail, settings.mail_password()
+    if mail.host:
+        session_for(mail, password)  # settings that cannot be used are told now, not with the first mail
+        found["mails"] = queues.mails(lambda: session_for(mail, password), Sender(mail.sender, mail.reply_to))
+    if settings.sandbox.command:
+        limit = timedelta(minutes=settings.sandbox.timeout_minutes)
+        found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit))
+    return found
