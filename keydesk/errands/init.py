@@ -42,32 +42,40 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 
 
 def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> list[str]:
-    """Make the store, the pepper and the settings file, and say each thing that was done.
+    """Make what is missing with the choices `wanted`, and say each thing that was done.
 
-    `wanted` are the choices of a new store; Refused when they are needed and not given.
+    Refused, with nothing made, when a new store needs choices and none were given.
     """
-    said = []
-    location = settings.store_location()
-    if "://" not in location:
-        path = Path(location).expanduser()
-        location = str(path)
-        if not path.exists() and wanted is None:
-            raise Refused("A new store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
-        private_directory(path.parent)
-        private_file(path)
-    database.bind(location, password=settings.store_password())
-    taken = migrations.migrate(now)
-    said += [f"The store {location} now has {step}." for step in taken]
+    location = Path(settings.store_location()).expanduser()
+    if wanted is None and "://" not in settings.store_location() and not location.exists():
+        raise Refused("A new store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
+    said, made = prepare(settings, now)
     with session():
         if installation.read() is None:
             if wanted is None:
                 raise Refused("This store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
-            made = _pepper(settings, said)
             installation.set_up(wanted, now, local_actor(), made)
             said.append(f"It is the desk of {wanted.vendor}; keys begin with {wanted.prefix}.")
-            if settings.source is None:
-                said.append(_write_settings(settings))
-    return said or [f"The store {location} is up to date; nothing was changed."]
+    return said or [f"The store {settings.store_location()} is up to date; nothing was changed."]
+
+
+def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
+    """Make store, pepper and settings file where they are missing; what was done, and the peppers."""
+    said: list[str] = []
+    location = settings.store_location()
+    if "://" not in location:
+        path = Path(location).expanduser()
+        location = str(path)
+        private_directory(path.parent)
+        private_file(path)
+    database.bind(location, password=settings.store_password())
+    said += [f"The store {location} now has {step}." for step in migrations.migrate(now)]
+    with session():
+        is_new = installation.read() is None
+    made = _pepper(settings, said) if is_new else settings.peppers()
+    if is_new and settings.source is None:
+        said.append(_write_settings(settings))
+    return said, made
 
 
 def _pepper(settings: Settings, said: list[str]) -> Peppers:

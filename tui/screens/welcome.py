@@ -31,7 +31,7 @@ async def when_new(app: App[None], desk: Surroundings) -> None:
         )
         return
     settings = Installation(draft.vendor, draft.prefix, draft.time_zone)
-    await key_acts.carried_out(app, desk, lambda: installation.set_up(settings, desk.clock(), desk.actor))
+    await key_acts.carried_out(app, desk, lambda: installation.set_up(settings, desk.clock(), desk.actor, desk.peppers))
     if draft.import_from is not None:
         files = _files(draft.import_from)
         summary = await key_acts.carried_out(app, desk, lambda: importing.take(desk.actor, files, desk.clock()))
