@@ -19,6 +19,7 @@ from store.errors import KeydeskError
 from store.listings.change_number import change_number
 from store.peppers import Peppers
 from tui import faults
+from tui.background import begin
 from tui.palette import ActProvider
 from tui.reading import Reader
 from tui.recording import Recorder
@@ -94,7 +95,7 @@ class DeskApp(App[None]):
             self._own_session = True
         self.push_screen(HomePage(self.desk))
         if not self.desk.read_only:
-            self.run_worker(welcome.when_new(self, self.desk), group="welcome")
+            begin(self, welcome.when_new, self, self.desk, group="welcome")
         self.set_interval(LOOK_EVERY_SECONDS, self._look)
 
     def on_unmount(self) -> None:
@@ -143,7 +144,7 @@ class DeskApp(App[None]):
     # What others wrote
 
     def _look(self) -> None:
-        self.run_worker(self._compare(), exclusive=True, group="look")
+        begin(self, self._compare, group="look", alone=True)
 
     async def _compare(self) -> None:
         try:

@@ -50,7 +50,8 @@ class Reader:
         try:
             return await question.answer
         except asyncio.CancelledError:
-            self._drop(question)
+            question.dropped = True
+            self._interrupt_until_it_ends(question)
             raise
 
     def close(self) -> None:
@@ -58,16 +59,25 @@ class Reader:
         if self._thread is not None:
             running = self._running
             self._questions.put(None)
-            if running is not None:
-                self._drop(running)
-            self._thread.join(2)
+            for _ in range(20):
+                if running is not None:
+                    self._interrupt(running)
+                self._thread.join(0.1)
+                if not self._thread.is_alive():
+                    break
             self._thread = None
 
-    def _drop(self, question: _Question[Any]) -> None:
+    def _interrupt_until_it_ends(self, question: _Question[Any]) -> None:
+        """More than once: an interrupt that comes just before the statement begins is lost."""
+        if self._running is question and not question.loop.is_closed():
+            question.loop.run_in_executor(None, self._interrupt, question)
+            question.loop.call_later(0.05, self._interrupt_until_it_ends, question)
+
+    def _interrupt(self, question: _Question[Any]) -> None:
         question.dropped = True
         with self._lock:
             if self._running is question:
-                _interrupt(self._connection)
+                _stop(self._connection)
 
     def _answer_all(self) -> None:
         try:
@@ -107,6 +117,8 @@ class Reader:
             self._connection = db.connection()  # type: ignore[no-untyped-call]
             self._running = question
         try:
+            if question.dropped:  # between its turn and now
+                raise asyncio.CancelledError  # noqa: TRY301 - the connection is given up either way
             value = question.ask()
         except BaseException:
             self._off_the_connection()
@@ -132,8 +144,8 @@ def _settle(answer: "asyncio.Future[Any]", value: Any, error: BaseException | No
         answer.set_exception(error)
 
 
-def _interrupt(connection: Any) -> None:
-    """Stop the statement that runs on it: sqlite3 in microseconds, PostgreSQL by a cancel request."""
+def _stop(connection: Any) -> None:
+    """Stop the statement that runs on it: sqlite3 in microseconds, PostgreSQL by a cancel request over the network."""
     stop = getattr(connection, "interrupt", None) or connection.cancel
     with suppress(Exception):
         stop()

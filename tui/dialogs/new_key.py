@@ -153,7 +153,7 @@ class NewKeyDialog(Dialog[NewKeyDraft]):
         if draft is None:
             self._costs.update("Choose a resource and a date to see it.")
         elif draft != self._costed:
-            self.run_worker(self._say_cost(draft), group="cost", exclusive=True)
+            begin(self, self._say_cost, draft, group="cost", alone=True)
 
     async def _say_cost(self, draft: NewKeyDraft) -> None:
         try:

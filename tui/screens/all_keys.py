@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from tui.background import begin
 from tui.screens import key_acts
 from tui.screens.company import open_company
 from tui.screens.key_list import KeyList
@@ -19,8 +20,8 @@ class AllKeys(KeyList):
 
     def do_go_company(self) -> None:
         """To the page of the key's company."""
-        self.run_worker(open_company(self, self.row.company_id), group="open")
+        begin(self, open_company, self, self.row.company_id, group="open")
 
     def do_new_key(self) -> None:
         """For the company of the key under the cursor."""
-        self.run_worker(key_acts.new_key(self.app, self.desk, self.row.company_id), group="act")
+        begin(self, key_acts.new_key, self.app, self.desk, self.row.company_id, group="act")

@@ -7,6 +7,7 @@ from rich.text import Text
 from store.listings import companies
 from store.listings.companies import CompanyRow
 from tui import cells, foreign
+from tui.background import begin
 from tui.screens import key_acts
 from tui.screens.company import CompanyPage
 from tui.screens.section import Listing, Section
@@ -63,4 +64,4 @@ class Companies(Section):
 
     def do_new_key(self) -> None:
         """For the company under the cursor."""
-        self.run_worker(key_acts.new_key(self.app, self.desk, self.row.id), group="act")
+        begin(self, key_acts.new_key, self.app, self.desk, self.row.id, group="act")

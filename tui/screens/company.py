@@ -5,6 +5,7 @@ from typing import ClassVar
 from store.errors import KeydeskError
 from store.listings import companies
 from store.listings.companies import CompanyRow
+from tui.background import begin
 from tui.screens import key_acts
 from tui.screens.event_log import EventLog
 from tui.screens.integrations import Integrations
@@ -62,12 +63,12 @@ class CompanyPage(Page):
 
     def stored_change(self) -> None:
         """The menu follows the integration at once."""
-        self.run_worker(self._read_company(), exclusive=True, group="company")
+        begin(self, self._read_company, group="company", alone=True)
         super().stored_change()
 
     def outdated(self) -> None:
         """The menu follows the integration at once."""
-        self.run_worker(self._read_company(), exclusive=True, group="company")
+        begin(self, self._read_company, group="company", alone=True)
         super().outdated()
 
     async def _read_company(self) -> None:
@@ -87,7 +88,7 @@ class CompanyPage(Page):
 
     def do_new_key(self) -> None:
         """A key for one of the company's resources."""
-        self.run_worker(key_acts.new_key(self.app, self.desk, self.company.id), group="act")
+        begin(self, key_acts.new_key, self.app, self.desk, self.company.id, group="act")
 
 
 async def open_company(section: Section, company_id: int) -> None:

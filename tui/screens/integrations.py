@@ -13,6 +13,7 @@ from store.listings.selection import Ids
 from store.recipients import API_ACCESS
 from store.rules import calendar
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.api_access import ApiAccessDialog, ApiAccessDraft, ApiAccessShown
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
@@ -67,7 +68,7 @@ class Integrations(Section):
         if refusal:
             self.post_message(self.Said(refusal))
         else:
-            self.run_worker(self._edit(), group="act")
+            begin(self, self._edit, group="act")
 
     def _refusal(self) -> str:
         if self.desk.read_only:

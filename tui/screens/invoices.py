@@ -11,6 +11,7 @@ from store.listings import invoice_lines
 from store.listings.invoice_lines import LineRow, MonthSum
 from store.rules import money
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
@@ -58,12 +59,12 @@ class Invoices(Section):
 
     def opened(self) -> None:
         """Sums and lines."""
-        self.run_worker(self._read_sums(), exclusive=True, group="sums")
+        begin(self, self._read_sums, group="sums", alone=True)
         super().opened()
 
     def stored_change(self) -> None:
         """Sums and lines."""
-        self.run_worker(self._read_sums(), exclusive=True, group="sums")
+        begin(self, self._read_sums, group="sums", alone=True)
         super().stored_change()
 
     async def _read_sums(self) -> None:

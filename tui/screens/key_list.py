@@ -13,6 +13,7 @@ from store.listings.keys import KeyRow, KeyScope
 from store.listings.selection import Ids
 from store.rules import calendar
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
@@ -107,7 +108,7 @@ class KeyList(Section):
 
     def do_open(self) -> None:
         """Everything known of the key, and what happened to it."""
-        self.run_worker(self._open(self.row), group="open")
+        begin(self, self._open, self.row, group="open")
 
     async def _open(self, key: KeyRow) -> None:
         happened = await self.desk.reader.read(lambda: events.about(key.first, key.last, key.company_id))
@@ -135,7 +136,7 @@ class KeyList(Section):
         )
 
     def _change(self, act: key_acts.KeyAct) -> None:
-        self.run_worker(act(self.app, self.desk, self.row), group="act")
+        begin(self, act, self.app, self.desk, self.row, group="act")
 
 
 def _head(key: KeyRow) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from store.listings.emails import MailRow, NoticeRow
 from store.rules import key_format
 from store.tables import Email
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens.company import open_company
 from tui.screens.section import Listing, Section
@@ -84,7 +85,7 @@ class Mails(Section):
         if row.company_id is None:
             self.post_message(self.Said("This mail is about no company."))
         else:
-            self.run_worker(open_company(self, row.company_id), group="open")
+            begin(self, open_company, self, row.company_id, group="open")
 
     def do_open(self) -> None:
         """The mail's text."""
@@ -93,7 +94,7 @@ class Mails(Section):
         if wanted is None:
             self.post_message(self.Said("No mail was made for this notice."))
         else:
-            self.run_worker(self._open(wanted), group="open")
+            begin(self, self._open, wanted, group="open")
 
     async def _open(self, email_id: int) -> None:
         try:

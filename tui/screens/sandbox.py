@@ -8,6 +8,7 @@ from store.listings.companies import CompanyRow
 from store.listings.nights import NightRow
 from store.rules import calendar
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
@@ -62,7 +63,7 @@ class Sandbox(Section):
 
     def do_again(self) -> None:
         """Refresh once more."""
-        self.run_worker(self._again(self.row), group="act")
+        begin(self, self._again, self.row, group="act")
 
     async def _again(self, row: NightRow) -> None:
         desk = self.desk

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from peewee import DatabaseError
@@ -16,6 +17,7 @@ from store import database
 from store.errors import KeydeskError
 from store.filters import Grammar
 from store.listings.selection import Ids
+from tui.background import begin
 from tui.surroundings import Surroundings
 from tui.widgets.window_table import Column, WindowTable
 
@@ -69,6 +71,7 @@ class Section(Vertical):
         self._newest = 0
         self._stale = True
         self._wish: int | None = None
+        self._complete = True  # all ids are known
         self._fault = ""
 
     def compose(self) -> ComposeResult:
@@ -87,6 +90,8 @@ class Section(Vertical):
         total = len(self.table.ids)
         if not total:
             return f"no {self.listing.many}"
+        if not self._complete:
+            return f"{self.table.cursor + 1:,} of {total:,}+ {self.listing.many}"
         count = f"{self.table.cursor + 1:,} of {total:,} {self.listing.one if total == 1 else self.listing.many}"
         return f"{count}  +{self.fresh:,} new (^r)" if self.fresh else count
 
@@ -106,7 +111,7 @@ class Section(Vertical):
     def reload(self, *, from_start: bool = False) -> None:
         """Read the list again, in the background; a read that is under way is given up."""
         self._stale = False
-        self.run_worker(self._read(from_start=from_start), exclusive=True, group="read")
+        begin(self, partial(self._read, from_start=from_start), group="read", alone=True)
 
     def stored_change(self) -> None:
         """Somebody wrote: the rows on the screen are read again, the others when they come into sight."""
@@ -114,9 +119,9 @@ class Section(Vertical):
             self.reload()
             return
         ids = self.table.visible_ids
-        self.run_worker(self._read_rows(ids), exclusive=True, group="rows")
+        begin(self, self._read_rows, ids, group="rows", alone=True)
         if self.listing.newer is not None:
-            self.run_worker(self._count_fresh(self.listing.newer), exclusive=True, group="fresh")
+            begin(self, self._count_fresh, self.listing.newer, group="fresh", alone=True)
 
     def outdated(self) -> None:
         """What was changed elsewhere in the desk may show here: read again when it is opened."""
@@ -137,6 +142,7 @@ class Section(Vertical):
         try:
             if from_start or not self.table.ids:
                 first = await self.desk.reader.read(lambda: listing.ids(needle, now, FIRST_PAGE))
+                self._complete = len(first) < FIRST_PAGE
                 self._show(first, from_start=True)
                 if len(first) < FIRST_PAGE:
                     self._newest = max(first, default=0)
@@ -145,7 +151,7 @@ class Section(Vertical):
         except KeydeskError as fault:
             self._say_fault(str(fault))
             return
-        self._newest = newest
+        self._newest, self._complete = newest, True
         self._show(ids, from_start=False)
         await self._read_rows(self.table.visible_ids)
 
@@ -201,7 +207,7 @@ class Section(Vertical):
     @on(WindowTable.Wanted)
     def _wanted(self, event: WindowTable.Wanted) -> None:
         event.stop()
-        self.run_worker(self._read_rows(event.ids), group="wanted")
+        begin(self, self._read_rows, event.ids, group="wanted")
 
     @on(WindowTable.Moved)
     def _moved(self, event: WindowTable.Moved) -> None:

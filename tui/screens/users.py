@@ -7,6 +7,7 @@ from rich.text import Text
 from store.listings import users
 from store.listings.users import UserRow
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.new_key import ResourceChoice
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
@@ -53,7 +54,7 @@ class Users(Section):
 
     def do_new_key(self) -> None:
         """A key for the user under the cursor, when he can have one."""
-        self.run_worker(key_acts.new_key(self.app, self.desk, self.company_id, _resource(self.row)), group="act")
+        begin(self, key_acts.new_key, self.app, self.desk, self.company_id, _resource(self.row), group="act")
 
 
 def _resource(row: UserRow | None) -> ResourceChoice | None:

@@ -12,6 +12,7 @@ from store.listings import work
 from store.listings.work import Health, WorkRow
 from store.workers import QUIET_AFTER
 from tui import cells, foreign
+from tui.background import begin
 from tui.dialogs.confirm import ConfirmDialog
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
@@ -62,12 +63,12 @@ class WorkerState(Section):
 
     def opened(self) -> None:
         """Health and runs."""
-        self.run_worker(self._read_health(), exclusive=True, group="health")
+        begin(self, self._read_health, group="health", alone=True)
         super().opened()
 
     def stored_change(self) -> None:
         """Health and runs."""
-        self.run_worker(self._read_health(), exclusive=True, group="health")
+        begin(self, self._read_health, group="health", alone=True)
         super().stored_change()
 
     async def _read_health(self) -> None:
@@ -97,19 +98,15 @@ class WorkerState(Section):
 
     def do_run_now(self) -> None:
         """The worker takes it at its next look."""
-        row: WorkRow = self.row
-        self.run_worker(
-            key_acts.carried_out(
-                self.app,
-                self.desk,
-                lambda: runs.run_now(self.desk.actor, row.id, self.desk.clock()),
-            ),
-            group="act",
-        )
+        begin(self, self._run_now, self.row, group="act")
+
+    async def _run_now(self, row: WorkRow) -> None:
+        desk = self.desk
+        await key_acts.carried_out(self.app, desk, lambda: runs.run_now(desk.actor, row.id, desk.clock()))
 
     def do_release(self) -> None:
         """Held runs are let go together: the clock is right for all of them, or for none."""
-        self.run_worker(self._release(), group="act")
+        begin(self, self._release, group="act")
 
     async def _release(self) -> None:
         desk, now = self.desk, self.desk.clock()

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 from store.errors import KeydeskError
 from store.rules.text import visible
 from tui import foreign
+from tui.background import begin
 from tui.widgets.field import Field
 from tui.widgets.short_list import ListOwner, ShortList
 
@@ -127,7 +128,7 @@ class Finder(ListOwner, Generic[Found]):
 
     def _look(self) -> None:
         self._looking = True
-        self.run_worker(self._find(self._field.value.strip()), group="find", exclusive=True)
+        begin(self, self._find, self._field.value.strip(), group="find", alone=True)
 
     async def _find(self, needle: str) -> None:
         try:
