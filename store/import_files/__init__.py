@@ -1,8 +1,9 @@
 """The files of an import, read into rows; every fault is kept with its file, line and field, not only the first."""
 
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from store.import_files.columns import kinds
 from store.import_files.csv_file import read_csv
@@ -34,9 +35,8 @@ def read(files: Sequence[Path], default_zone: str, progress: Progress | None = N
     return incoming
 
 
-def _read_file(reading: Reading, file: BinaryIO) -> None:
-    head = file.read(4096)
-    file.seek(0)
+def _read_file(reading: Reading, file: BufferedReader) -> None:
+    head = file.peek(4096)  # a pipe cannot be read from its beginning again
     if head.startswith(_UTF16):
         reading.fault(1, "", "it is written in UTF-16; save it as CSV in UTF-8.")
     elif not head.strip():
