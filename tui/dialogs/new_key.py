@@ -14,6 +14,7 @@ from store.rules import expiry
 from store.rules.expiry import Kind
 from store.rules.key_format import Environment
 from store.rules.text import check_name
+from tui.background import begin
 from tui.dialogs.dialog import Dialog, row, said, stacked
 from tui.widgets.choice_row import ChoiceRow
 from tui.widgets.date_input import DateInput
