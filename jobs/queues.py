@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from jobs.delivery import Relay, Sender, SessionFactory, deliver_slice
+from jobs.json_log import JsonLog
 from jobs.sandbox_refresh import Command, refresh_next
 
 Clock = Callable[[], datetime]
@@ -12,12 +13,12 @@ Queue = Callable[[Clock, str, Callable[[], bool]], int]
 """Takes a bounded slice as the named owner, asking now and then whether to stop; 0 when nothing is to be done."""
 
 
-def mails(open_session: SessionFactory | None, sender: Sender) -> Queue:
+def mails(open_session: SessionFactory | None, sender: Sender, log: JsonLog | None = None) -> Queue:
     """Hand over what the outbox holds. Without a session the mails wait."""
     relay = Relay()
 
     def deliver(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
-        outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, stopping=stopping)
+        outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping)
         if outcome.stopped:
             return 0
         left = (outcome.sent, outcome.later, outcome.failed, outcome.withdrawn, outcome.ambiguous)
@@ -26,10 +27,14 @@ def mails(open_session: SessionFactory | None, sender: Sender) -> Queue:
     return deliver
 
 
-def refreshes(command: Command) -> Queue:
+def refreshes(command: Command, log: JsonLog | None = None) -> Queue:
     """Run the command for one company after the other."""
 
     def refresh(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
-        return int(refresh_next(command, clock, owner, stopping) is not None)
+        ended = refresh_next(command, clock, owner, stopping)
+        if ended is not None and log is not None:
+            level = "info" if ended.state == "done" else "warning"
+            log.say("sandbox.refreshed", level, company=ended.company, night=ended.night, state=ended.state)
+        return int(ended is not None)
 
     return refresh
