@@ -106,6 +106,8 @@ class _Import:
         for pairs in self.slices("licences", list(licences.items())):
             self.take_licences(pairs)
         self.made.event(_ACT, self.incoming.told(), None, after={"changed": self.summary.sentences()})
+        if self.progress is not None:
+            self.progress("writing the audit log", 0, len(self.made.facts))
         return self.summary
 
     def checked(self) -> dict[tuple[str, int], LicenceRow]:
