@@ -67,7 +67,7 @@ REACH = """
 _WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "
 
 _OWED = """
-    WITH due AS (
+    WITH due AS MATERIALIZED (
         SELECT k.id AS key_id, k.company_id, k.resource_id, i.id AS integration_id,
                k.expires_on, CASE {when} END AS threshold
           FROM api_key k
@@ -77,7 +77,7 @@ _OWED = """
            AND k.revoked_at IS NULL AND k.rotated_at IS NULL
            AND k.ends_at >= ? AND k.ends_at <= ?
     ),
-    reach AS ({reach})
+    reach AS MATERIALIZED ({reach})
     SELECT c.id, c.name, c.time_zone, c.language,
            coalesce(r.address, ''), coalesce(r.sent_to, ''), r.role, coalesce(r.name, ''),
            k.id, k.expiry_set_on, k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on,

@@ -1,7 +1,7 @@
 """Notices: mails owed to one recipient for one reason, once; bound to their mails in one transaction."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from store.tables import Email
 DIGESTS = frozenset({"key_expiring", "key_expired"})
 _SEND_FROM_HOUR = 7  # nobody is woken by a warning; local time of the company
 _EXPIRED_IS_USEFUL_FOR = timedelta(days=7)
+_ROWS_A_STATEMENT = 500
 _SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed
 
 
@@ -53,7 +54,7 @@ def sweep(zone_name: str, day: date, now: datetime, thresholds: Sequence[int]) -
     with session(), writing():
         if backend() == "postgresql":
             run_sql("SELECT pg_advisory_xact_lock(?)", (_SWEEP_LOCK,))
-        written = sum(_record(mail, day, now) for mail in owing(zone_name, day, thresholds))
+        written = _record(owing(zone_name, day, thresholds), day, now)
         if written:
             _cover_wider(now)
             run_sql(_REACHED_AFTER_ALL)
@@ -119,28 +120,49 @@ def unreachable(company_id: int | None = None) -> list[Unreachable]:
     return sorted(found.values(), key=lambda one: (one.expires_on, one.key_id))
 
 
-def _record(mail: Owing, day: date, now: datetime) -> int:
-    """Queue the mail and write its notices."""
-    email_id = _queue(mail, day, now) if mail.recipient else None
-    state = "mailed" if mail.recipient else "unreachable"
+def _record(mails: Sequence[Owing], day: date, now: datetime) -> int:
+    """Queue the mails and write their notices."""
+    ids = _queue([mail for mail in mails if mail.recipient], day, now)
+    rows = [row for mail in mails for row in _notices_of(mail, ids.get(id(mail)), now)]
     written = 0
-    for key in mail.keys:
-        for threshold in (key.threshold, *key.covered):
-            tightest = threshold == key.threshold
-            if not tightest and not mail.recipient:
-                continue  # nobody was told, so nothing is covered
-            cursor = run_sql(
-                _NOTICE,
-                (
-                    key.key_id, key.expires_on.isoformat(), threshold, mail.address,
-                    state if tightest else "covered", email_id if tightest else None, seconds(now),
-                ),
-            )  # fmt: skip
-            written += int(cursor.rowcount)
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        some = rows[start : start + _ROWS_A_STATEMENT]
+        text = _NOTICES.replace("{rows}", ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(some)))
+        written += run_sql(text, [value for row in some for value in row]).rowcount
     return written
 
 
-def _queue(mail: Owing, day: date, now: datetime) -> int:
+def _notices_of(mail: Owing, email_id: int | None, now: datetime) -> Iterator[tuple[Any, ...]]:
+    """A row for each key's tightest threshold, and one for each that it covers if anybody is told."""
+    state = "unreachable" if email_id is None else "mailed"
+    for key in mail.keys:
+        about = (key.key_id, key.expires_on.isoformat())
+        yield (*about, key.threshold, mail.address, state, email_id, seconds(now))
+        for threshold in key.covered if email_id is not None else ():
+            yield (*about, threshold, mail.address, "covered", None, seconds(now))
+
+
+def _queue(mails: Sequence[Owing], day: date, now: datetime) -> dict[int, int]:
+    """Put the mails into the outbox; their rows' ids, by the identity of each mail.
+
+    A reason that was used earlier that day (for a mail that was withdrawn, or for other keys) is numbered.
+    """
+    ids: dict[int, int] = {}
+    left, number = list(mails), 1
+    while left:
+        reasons = {_reason(mail, day, number): mail for mail in left}
+        made = outbox.queue([_owed(mail, reason, day, now) for reason, mail in reasons.items()], now)
+        ids.update((id(reasons[reason]), email_id) for reason, email_id in made.items())
+        left, number = [mail for mail in left if id(mail) not in ids], number + 1
+    return ids
+
+
+def _reason(mail: Owing, day: date, number: int) -> str:
+    once = f"{mail.kind}:{mail.company_id}:{day}:{_short(mail.address)}"
+    return once if number == 1 else f"{once}:{number}"
+
+
+def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
     zone = calendar.zone(mail.zone)
     morning = calendar.at_local(day, _SEND_FROM_HOUR, 0, zone)
     last_day = max(key.expires_on for key in mail.keys)
@@ -149,38 +171,22 @@ def _queue(mail: Owing, day: date, now: datetime) -> int:
         if mail.kind == "key_expiring"
         else max(now, morning) + _EXPIRED_IS_USEFUL_FOR
     )
-    reason = _free_reason(f"{mail.kind}:{mail.company_id}:{day}:{_short(mail.address)}")
-    outbox.queue(
-        [
-            Owed(
-                kind=mail.kind,
-                recipient=mail.recipient,
-                recipient_name=mail.recipient_name,
-                dedupe_key=reason,
-                context={
-                    "company": mail.company,
-                    "zone": mail.zone,
-                    "roles": list(mail.roles),
-                    "keys": [key.noticed for key in mail.keys],
-                },
-                company_id=mail.company_id,
-                language=mail.language,
-                useless_after=useless,
-                not_before=morning,
-            ),
-        ],
-        now,
+    return Owed(
+        kind=mail.kind,
+        recipient=mail.recipient,
+        recipient_name=mail.recipient_name,
+        dedupe_key=reason,
+        context={
+            "company": mail.company,
+            "zone": mail.zone,
+            "roles": list(mail.roles),
+            "keys": [key.noticed for key in mail.keys],
+        },
+        company_id=mail.company_id,
+        language=mail.language,
+        useless_after=useless,
+        not_before=morning,
     )
-    return int(run_sql("SELECT id FROM email WHERE dedupe_key = ?", (reason,)).fetchone()[0])
-
-
-def _free_reason(reason: str) -> str:
-    """The reason, numbered when a mail for it was made earlier that day (and withdrawn, or sent for other keys)."""
-    number, free = 1, reason
-    while run_sql("SELECT 1 FROM email WHERE dedupe_key = ?", (free,)).fetchone():
-        number += 1
-        free = f"{reason}:{number}"
-    return free
 
 
 def _short(address: str) -> str:
@@ -266,9 +272,9 @@ def _why_not(row: Sequence[Any], today: date) -> str | None:
 
 _ZONES = "SELECT DISTINCT time_zone FROM company WHERE deactivated_at IS NULL ORDER BY time_zone"
 
-_NOTICE = """
+_NOTICES = """
     INSERT INTO notice (key_id, expires_on, threshold, recipient, state, email_id, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+    VALUES {rows}
     ON CONFLICT (key_id, expires_on, threshold, recipient) DO UPDATE
         SET state = excluded.state, email_id = excluded.email_id, created_at = excluded.created_at
       WHERE notice.state = 'withdrawn'

@@ -25,35 +25,45 @@ class Owed:
     not_before: datetime | None = None  # None: at once
 
 
+_ROWS_A_STATEMENT = 200
 _INSERT = """
     INSERT INTO email (company_id, kind, recipient, recipient_name, language, dedupe_key, message_id, context, state,
                        queued_at, next_at, useless_after, attempts, resends)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, 0, 0)
+    VALUES {rows}
     ON CONFLICT (dedupe_key) DO NOTHING
+    RETURNING dedupe_key, id
 """
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, 0, 0)"
 
 
-def queue(mails: Sequence[Owed], now: datetime) -> None:
-    """Put the mails into the outbox. One that is there already (same dedupe_key) stays as it is."""
-    at = seconds(now)
-    for owed in mails:
-        useless = seconds(owed.useless_after) if owed.useless_after else None
-        run_sql(
-            _INSERT,
-            (
-                owed.company_id,
-                owed.kind,
-                owed.recipient,
-                owed.recipient_name,
-                owed.language,
-                owed.dedupe_key,
-                reference(owed.dedupe_key),
-                canonical(owed.context),
-                at,
-                max(at, seconds(owed.not_before)) if owed.not_before else at,
-                useless,
-            ),
-        )
+def queue(mails: Sequence[Owed], now: datetime) -> dict[str, int]:
+    """Put the mails into the outbox; the ids of those that were put there, by dedupe_key.
+
+    One that is there already (same dedupe_key) stays as it is.
+    """
+    ids: dict[str, int] = {}
+    for start in range(0, len(mails), _ROWS_A_STATEMENT):
+        some = mails[start : start + _ROWS_A_STATEMENT]
+        text = _INSERT.replace("{rows}", ", ".join([_ROW] * len(some)))
+        values = [value for owed in some for value in _values(owed, seconds(now))]
+        ids.update((str(key), int(number)) for key, number in run_sql(text, values).fetchall())
+    return ids
+
+
+def _values(owed: Owed, at: int) -> tuple[Any, ...]:
+    return (
+        owed.company_id,
+        owed.kind,
+        owed.recipient,
+        owed.recipient_name,
+        owed.language,
+        owed.dedupe_key,
+        reference(owed.dedupe_key),
+        canonical(owed.context),
+        at,
+        max(at, seconds(owed.not_before)) if owed.not_before else at,
+        seconds(owed.useless_after) if owed.useless_after else None,
+    )
 
 
 def reference(dedupe_key: str) -> str:
