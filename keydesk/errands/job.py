@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from jobs import rehearsal
+from jobs.json_log import JsonLog
 from jobs.schedule import TIMETABLE, Job
 from jobs.worker import Worker
 from keydesk import __version__
@@ -48,7 +49,12 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
         raise Refused(f"{as_of} is not over everywhere; a day that has not been can only be told (--dry-run).")
     for scene in scenes:
         runs.make_due(local_actor(), scene.planned(job, now), now)
-    worker = Worker(clock=clock, timetable=[line for line in TIMETABLE if line.name == job.name], version=__version__)
+    worker = Worker(
+        clock=clock,
+        log=JsonLog(sys.stderr, clock),
+        timetable=[line for line in TIMETABLE if line.name == job.name],
+        version=__version__,
+    )
     done = worker.run_due(now)
     worker.end(now)
     sys.stdout.write(f"{done.done} runs of {job.name} done, {done.failed} failed.\n")
@@ -56,12 +62,13 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
 
 
 def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
-    queues = queues_of(settings)
+    log = JsonLog(sys.stderr, clock)
+    queues = queues_of(settings, log)
     if given.dry_run or given.as_of:
         raise Refused("Mails are handed over now or not at all; `keydesk mail show` lists what waits.")
     if "mails" not in queues:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
-    worker = Worker(queues={"mails": queues["mails"]}, clock=clock, timetable=(), version=__version__)
+    worker = Worker(queues={"mails": queues["mails"]}, clock=clock, log=log, timetable=(), version=__version__)
     now = clock()
     taken = worker.once(now).taken["mails"]
     worker.end(now)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from jobs import queues
 from jobs.delivery import Sender
+from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
 from jobs.queues import Queue
 from jobs.sandbox_refresh import Command
@@ -19,7 +20,8 @@ from store.errors import Refused
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     """Work until SIGTERM. Exit status 1 when the heartbeat died or work had to be left behind."""
     open_store(settings)
-    worker = Worker(queues=queues_of(settings), clock=clock, version=__version__)
+    log = JsonLog(clock=clock)
+    worker = Worker(queues=queues_of(settings, log), clock=clock, log=log, version=__version__)
     if given.clock_from:
         if given.days < 1 or given.step_minutes < 1:
             raise Refused("Simulated time needs at least one day and steps of at least one minute.")
@@ -34,14 +36,14 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     return worker.serve()
 
 
-def queues_of(settings: Settings) -> dict[str, Queue]:
+def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
     """What the worker empties between its runs, as far as the settings give it the means."""
     found: dict[str, Queue] = {}
     mail, password = settings.mail, settings.mail_password()
     if mail.host:
         session_for(mail, password)  # settings that cannot be used are told now, not with the first mail
-        found["mails"] = queues.mails(lambda: session_for(mail, password), Sender(mail.sender, mail.reply_to))
+        found["mails"] = queues.mails(lambda: session_for(mail, password), Sender(mail.sender, mail.reply_to), log)
     if settings.sandbox.command:
         limit = timedelta(minutes=settings.sandbox.timeout_minutes)
-        found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit))
+        found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit), log)
     return found
