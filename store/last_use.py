@@ -4,15 +4,22 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
-from store.database import run_sql, writing
+from store.database import run_many, writing
 from store.fields import seconds
 
 
-@dataclass
+@dataclass(slots=True)
 class _Seen:
     at: int
     address: str
     uses: int
+
+    def add(self, at: int, address: str, uses: int = 1) -> None:
+        """The newer instant, its address, all uses."""
+        self.uses += uses
+        if at >= self.at:
+            self.at = at
+            self.address = address
 
 
 class LastUses:
@@ -27,12 +34,16 @@ class LastUses:
 
     def note(self, key_id: int, now: datetime, address: str) -> None:
         """Remember that a key was accepted."""
-        at = seconds(now)
+        self.note_at(key_id, seconds(now), address)
+
+    def note_at(self, key_id: int, at: int, address: str) -> None:
+        """The same for an instant in whole seconds of UTC."""
         with self._lock:
-            seen = self._seen.setdefault(key_id, _Seen(at, address, 0))
-            seen.uses += 1
-            if at >= seen.at:
-                seen.at, seen.address = at, address
+            seen = self._seen.get(key_id)
+            if seen is None:
+                self._seen[key_id] = _Seen(at, address, 1)
+            else:
+                seen.add(at, address)
 
     def flush(self) -> int:
         """Write what was remembered; how many keys it was. When that fails it is remembered still."""
@@ -42,13 +53,16 @@ class LastUses:
             return 0
         try:
             with writing():
-                for key_id, seen in sorted(taken.items()):  # one order for all writers: no deadlock
-                    run_sql(_UPSERT, (key_id, seen.at, seen.address[:64], seen.uses))
+                # One order for all writers: no deadlock.
+                rows = [(key_id, seen.at, seen.address[:64], seen.uses) for key_id, seen in sorted(taken.items())]
+                run_many(_UPSERT, rows)
         except BaseException:
             with self._lock:
-                for key_id, seen in taken.items():
-                    later = self._seen.setdefault(key_id, _Seen(seen.at, seen.address, 0))
-                    later.uses += seen.uses
+                for key_id, later in self._seen.items():
+                    taken.setdefault(key_id, later)
+                    if taken[key_id] is not later:
+                        taken[key_id].add(later.at, later.address, later.uses)
+                self._seen = taken
             raise
         return len(taken)
 

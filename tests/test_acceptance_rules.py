@@ -1,11 +1,12 @@
 """When is a key accepted, and which one reason do admins read when it is not?"""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store.rules.acceptance import REASONS, Asked, Facts, refusal
 from store.rules.key_format import Environment
@@ -59,24 +60,24 @@ def test_a_key_that_nobody_knows_is_refused() -> None:
 def test_a_key_works_in_its_environment_and_all_means_both(
     environment: Environment, asked: str, reason: str | None
 ) -> None:
-    facts = replace(GOOD, environment=environment)
+    facts = GOOD._replace(environment=environment)
 
     assert refusal(facts, cast("Asked", asked), NOW) == reason
 
 
 @pytest.mark.parametrize(("ends_at", "reason"), [(NOW + SECOND, None), (NOW, "expired"), (NOW - SECOND, "expired")])
 def test_a_key_works_until_the_second_before_its_end(ends_at: datetime, reason: str | None) -> None:
-    assert refusal(replace(GOOD, ends_at=ends_at), "prod", NOW) == reason
+    assert refusal(GOOD._replace(ends_at=ends_at), "prod", NOW) == reason
 
 
 @pytest.mark.parametrize(("ends_at", "reason"), [(NOW + SECOND, None), (NOW, "retired")])
 def test_a_rotated_key_works_through_its_overlap_and_then_is_retired(ends_at: datetime, reason: str | None) -> None:
-    assert refusal(replace(GOOD, ends_at=ends_at, retired=True), "prod", NOW) == reason
+    assert refusal(GOOD._replace(ends_at=ends_at, retired=True), "prod", NOW) == reason
 
 
 @pytest.mark.parametrize("revoked_at", [NOW - SECOND, NOW, NOW + SECOND])
 def test_a_revoked_key_is_refused_whatever_the_clocks_say(revoked_at: datetime) -> None:
-    assert refusal(replace(GOOD, revoked_at=revoked_at), "prod", NOW) == "revoked"
+    assert refusal(GOOD._replace(revoked_at=revoked_at), "prod", NOW) == "revoked"
 
 
 def test_of_several_reasons_the_first_in_the_products_order_is_given() -> None:
@@ -84,9 +85,27 @@ def test_of_several_reasons_the_first_in_the_products_order_is_given() -> None:
         wrong = [entry for entry, is_wrong in zip(IN_ORDER, faults, strict=True) if is_wrong]
         facts = GOOD
         for _, change in wrong:
-            facts = replace(facts, **change)
+            facts = facts._replace(**change)
 
         assert refusal(facts, "prod", NOW) == (wrong[0][0] if wrong else None)
+
+
+@given(
+    environment=st.sampled_from(["prod", "sandbox", "all"]),
+    asked=st.sampled_from(["prod", "sandbox", "all", ""]),
+    ends_after=st.integers(-2, 2),
+    revoked=st.booleans(),
+    others=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+)
+def test_instants_and_the_seconds_that_a_store_keeps_of_them_give_one_answer(
+    environment: Environment, asked: Asked, ends_after: int, revoked: bool, others: tuple[bool, ...]
+) -> None:
+    now = int(NOW.timestamp())
+
+    as_instants = Facts(environment, NOW + ends_after * SECOND, NOW if revoked else None, *others)
+    as_seconds = Facts(environment, now + ends_after, now if revoked else None, *others)
+
+    assert refusal(as_seconds, asked, now) == refusal(as_instants, asked, NOW)
 
 
 def test_every_reason_has_a_sentence_for_admins() -> None:

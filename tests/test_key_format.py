@@ -138,6 +138,11 @@ def test_scanners_find_a_key_between_other_words_and_not_a_longer_word() -> None
     assert pattern.findall(f"x{PROD} {PROD}0 {PROD}_") == []
 
 
+@given(st.text(), st.binary(min_size=1, max_size=200))
+def test_a_digest_with_the_pepper_s_part_done_before_is_the_same_digest(key: str, pepper: bytes) -> None:
+    assert key_format.digester(pepper)(key) == key_format.digest(key, pepper)
+
+
 def test_a_digest_is_hmac_sha_256_under_the_pepper() -> None:
     # The second test case of RFC 4231.
     digest = key_format.digest("what do ya want for nothing?", b"Jefe")

@@ -284,7 +284,7 @@ def test_an_accepted_key_tells_the_resource_and_its_rights(cast: Cast) -> None:
 
 @pytest.mark.parametrize("text", ["", "kdp_short", "kdp_" + "a" * 42, "x" * 10_000_000, "kdp_é" + "a" * 41])
 def test_a_malformed_key_costs_no_query(cast: Cast, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "run_sql", lambda *_: pytest.fail("the store was asked"))
+    monkeypatch.setattr(accepting, "first_row", lambda *_: pytest.fail("the store was asked"))
 
     assert accepting.Acceptor(PEPPERS).accept(text, "prod", NOON).reason == "malformed"
 

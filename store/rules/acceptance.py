@@ -1,12 +1,13 @@
 """Whether a key is accepted for an environment, and if not, why: the caller learns yes or no, admins the reason."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 from store.rules.key_format import Environment
 
 Asked = Literal["prod", "sandbox"]
+# Instants are only compared: a list has them as aware datetimes, the check as the seconds that the store keeps.
+Instant = TypeVar("Instant", datetime, int)
 
 REASONS: Final[dict[str, str]] = {
     "unknown-key": "No key of this installation has this text; it may be mistyped, or from another installation.",
@@ -21,21 +22,20 @@ REASONS: Final[dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What one row holds about a key that is known. `retired`: its end was set by a rotation, not by its expiry."""
+class Facts(NamedTuple, Generic[Instant]):
+    """What one row holds about a key that is known."""
 
     environment: Environment
-    ends_at: datetime
-    revoked_at: datetime | None
-    retired: bool
+    ends_at: Instant
+    revoked_at: Instant | None
+    retired: bool  # its end was set by a rotation, not by its expiry
     integration_enabled: bool
     company_active: bool
     resource_active: bool
     resource_licensed: bool
 
 
-def refusal(facts: Facts | None, environment: Asked, now: datetime) -> str | None:
+def refusal(facts: Facts[Instant] | None, environment: Asked, now: Instant) -> str | None:
     """Give the first reason, in the product's order, for which a key is refused; None when it is accepted."""
     if facts is None:
         return "unknown-key"
@@ -43,7 +43,7 @@ def refusal(facts: Facts | None, environment: Asked, now: datetime) -> str | Non
     return reason or _of_its_company(facts)
 
 
-def _of_the_key(facts: Facts, environment: Asked, now: datetime) -> str | None:
+def _of_the_key(facts: Facts[Instant], environment: Asked, now: Instant) -> str | None:
     if facts.revoked_at is not None:
         return "revoked"
     if facts.ends_at <= now:
@@ -53,7 +53,7 @@ def _of_the_key(facts: Facts, environment: Asked, now: datetime) -> str | None:
     return None
 
 
-def _of_its_company(facts: Facts) -> str | None:
+def _of_its_company(facts: Facts[Instant]) -> str | None:
     if not facts.integration_enabled:
         return "access-disabled"
     if not facts.company_active:

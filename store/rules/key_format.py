@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, Literal
 from zlib import crc32
 
@@ -18,13 +19,11 @@ _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 _PAIRS: Final = [left + right for left in _ALPHABET for right in _ALPHABET]
 _RANDOM_LENGTH: Final = 36
 _CHECK_LENGTH: Final = 6
-_SHORTEST: Final = 2 + 2 + _RANDOM_LENGTH + _CHECK_LENGTH
-_LONGEST: Final = 16 + 2 + _RANDOM_LENGTH + _CHECK_LENGTH
 
 _LETTERS: Final[dict[Environment, str]] = {"prod": "p", "sandbox": "s", "all": "a"}
 _ENVIRONMENTS: Final[dict[str, Environment]] = {"p": "prod", "s": "sandbox", "a": "all"}
 
-_KEY: Final = re.compile(rf"({PREFIX_PATTERN.pattern})([psa])_[0-9A-Za-z]{{42}}", re.ASCII)
+_KEY: Final = re.compile(rf"{PREFIX_PATTERN.pattern}[psa]_[0-9A-Za-z]{{42}}", re.ASCII)
 # Twenty characters already give too much of a key away, and what is glued to its end may be the next key.
 _KEY_SHAPED: Final = re.compile(rf"({PREFIX_PATTERN.pattern}[psa])_[0-9A-Za-z]{{20}}[0-9A-Za-z_]*", re.ASCII)
 
@@ -54,13 +53,15 @@ def generate(prefix: str, environment: Environment, random: Callable[[str], str]
 
 def parse(text: str) -> ParsedKey | None:
     """Read a key of any installation; None when it is malformed. Never raises, and a long text costs nothing."""
-    if not _SHORTEST <= len(text) <= _LONGEST:
+    if not is_well_formed(text):
         return None
-    match = _KEY.fullmatch(text)
-    if match is None or _checksum(text[:-_CHECK_LENGTH]) != text[-_CHECK_LENGTH:]:
-        return None
-    prefix, letter = match.groups()
-    return ParsedKey(text, prefix, _ENVIRONMENTS[letter])
+    before, _, _ = text.partition("_")
+    return ParsedKey(text, before[:-1], _ENVIRONMENTS[before[-1]])
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether `parse` can read it, for a check that asks no more."""
+    return _KEY.fullmatch(text) is not None and text.endswith(_checksum(text[:-_CHECK_LENGTH]))
 
 
 def shown(text: str) -> tuple[str, str]:
@@ -81,6 +82,23 @@ def redact(text: str) -> str:
 def digest(key: str, pepper: bytes) -> bytes:
     """HMAC-SHA-256 of a key, 32 bytes: fast on purpose, because 214 random bits need no slow hash."""
     return hmac.digest(pepper, key.encode(), "sha256")
+
+
+def digester(pepper: bytes) -> Callable[[str], bytes]:
+    """`digest` for many keys of one pepper, in a third of the time: what HMAC does with the pepper is done once.
+
+    May be shared between threads.
+    """
+    block = (pepper if len(pepper) <= 64 else sha256(pepper).digest()).ljust(64, b"\0")
+    inner, outer = (sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))  # RFC 2104
+
+    def of(key: str) -> bytes:
+        within, around = inner.copy(), outer.copy()
+        within.update(key.encode())
+        around.update(within.digest())
+        return around.digest()
+
+    return of
 
 
 def _checksum(text: str) -> str:
