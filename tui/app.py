@@ -1,6 +1,7 @@
 """The desk: what an admin sees in a terminal, over SSH."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -55,9 +56,21 @@ def open_desk(
     finally:
         app.desk.reader.close()
         app.desk.recorder.close()
+    _forget_lost_terminal()
     if app.fault:
         sys.stderr.write(f"{app.fault}\n")
     return app.return_code or 0
+
+
+def _forget_lost_terminal() -> None:
+    """Nothing is owed to a terminal that has gone; left open, the interpreter would end with a status of its own."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class DeskApp(App[None]):

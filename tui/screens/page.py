@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tui import acts
 from tui.acts import ACTS, Act, Situation
@@ -22,12 +23,14 @@ from tui.widgets.status_line import StatusLine
 from tui.widgets.tab_row import TabRow
 from tui.widgets.window_table import WindowTable
 
+ACTING = {"act", "open"}  # workers that open a dialog or a page
+
 
 class Page(Screen[None]):
     """Sections side by side, one of them open. An act is looked for in the section, then here, then in the app."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(",".join(act.keys), f"act('{act.id}')", act.title, show=False, id=act.id)
+        Binding(",".join(act.keys), f"act('{act.id}')", act.title, show=False, priority=True, id=act.id)
         for act in ACTS
         if act.id not in {"quit", "palette"}  # the library's own, with these keys
     ]
@@ -136,8 +139,15 @@ class Page(Screen[None]):
             has_filter=self.section.listing.grammar is not None,
         )
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While one types into the filter, letters are letters."""
+        del parameters
+        return action != "act" or not isinstance(self.focused, Input)
+
     def action_act(self, name: str) -> None:
-        """Do it, or say why not."""
+        """Do it, or say why not. While a dialog is on its way, what was meant for it is not taken for an act."""
+        if any(worker.group in ACTING and not worker.is_finished for worker in self.app.workers):
+            return
         act = acts.BY_ID[name]
         situation = self.situation()
         if not act.offered(situation.section):
@@ -157,7 +167,7 @@ class Page(Screen[None]):
 
     def do_filter(self) -> None:
         """Go to the filter."""
-        self.filter.field.focus()
+        self.set_focus(self.filter.field)  # at once, so that what is typed behind the slash goes there
 
     def do_back(self) -> None:
         """Take the filter away first, then go back."""
@@ -214,7 +224,7 @@ class Page(Screen[None]):
 
     @on(FilterBar.Left)
     def _filter_left(self) -> None:
-        self.section.table.focus()
+        self.set_focus(self.section.table)
 
     @on(WindowTable.Opened)
     def _row_opened(self) -> None:

@@ -101,7 +101,7 @@ class Section(Vertical):
             self.reload()
         else:
             self.stored_change()
-        self.table.focus()
+        self.screen.set_focus(self.table)
 
     def narrow(self, needle: str) -> None:
         """Show what another filter leaves."""

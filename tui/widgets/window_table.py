@@ -55,13 +55,17 @@ class WindowTable(ScrollView, can_focus=True):
         "window-table--cursor",
         "window-table--dim",
     }
+    # With priority, keys are handled in the order in which they were typed: an act meets the row it was meant for.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
-        Binding("pagedown,ctrl+f,space", "page(1)", "Page down", show=False),
-        Binding("home,g", "to_end(0)", "First", show=False),
-        Binding("end,G", "to_end(1)", "Last", show=False),
+        Binding(keys, action, title, show=False, priority=True)
+        for keys, action, title in (
+            ("up,k", "move(-1)", "Up"),
+            ("down,j", "move(1)", "Down"),
+            ("pageup,ctrl+b", "page(-1)", "Page up"),
+            ("pagedown,ctrl+f,space", "page(1)", "Page down"),
+            ("home,g", "to_end(0)", "First"),
+            ("end,G", "to_end(1)", "Last"),
+        )
     ]
 
     class Moved(Message):
