@@ -24,8 +24,13 @@ def open_store(settings: Settings) -> None:
         if path.stat().st_mode & 0o077:
             raise SettingsWrong(f"The store {path} can be read by others. Run `chmod 600 {path}`.")
         location = str(path)
-    database.bind(location, password=settings.store_password())
+    bind(location, settings)
     migrations.check()
+
+
+def bind(location: str, settings: Settings) -> None:
+    """Make `location` the store of this process, as the settings want it."""
+    database.bind(location, password=settings.store_password(), lock_wait_seconds=settings.store.lock_wait_seconds)
 
 
 def open_peppers(settings: Settings) -> Peppers:

@@ -33,6 +33,7 @@ class StoreSettings:
 
     location: str = _said("A file's path, or postgresql://user@host/name?sslmode=verify-full", default="")
     password_file: str = _said("The file with PostgreSQL's password", default="")
+    lock_wait_seconds: int = _said("How long a change waits while another program writes", default=10)
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,8 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsWrong(f"{where}: [mail] port must be from 1 to 65535.")
     if mail.host and not mail.sender:
         raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
+    if not 0 < settings.store.lock_wait_seconds <= 3600:
+        raise SettingsWrong(f"{where}: [store] lock_wait_seconds must be from 1 to 3600.")
     if settings.sandbox.timeout_minutes < 1:
         raise SettingsWrong(f"{where}: [sandbox] timeout_minutes must be at least 1.")
     return replace(settings, mail=replace(mail, reply_to=mail.reply_to or mail.sender))

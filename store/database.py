@@ -18,7 +18,7 @@ from peewee import __exception_wrapper__ as exception_wrapper  # type: ignore[at
 from playhouse.pool import PooledPostgresqlDatabase
 
 from store.errors import SettingsWrong, StoreUnavailable
-from store.gate import WriteGate
+from store.gate import GateClosedError, WriteGate
 
 T = TypeVar("T")
 
@@ -28,24 +28,26 @@ db: Database = _proxy
 LOCK_WAIT_SECONDS = 10
 _gate: WriteGate | None = None
 _location = ""
+_lock_wait_seconds = LOCK_WAIT_SECONDS
 
 
-def bind(location: str, *, password: str | None = None) -> None:
+def bind(location: str, *, password: str | None = None, lock_wait_seconds: int = LOCK_WAIT_SECONDS) -> None:
     """Make `location` the store of this process; nothing is opened yet.
 
     `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in
     the URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
-    verified (`sslmode=verify-full`), or SettingsWrong is raised.
+    verified (`sslmode=verify-full`), or SettingsWrong is raised. `lock_wait_seconds` is how long a write waits for what
+    another process holds, before it is given up with StoreUnavailable.
     """
-    global _gate, _location  # noqa: PLW0603 - one process, one store
-    _location = location
+    global _gate, _location, _lock_wait_seconds  # noqa: PLW0603 - one process, one store
+    _location, _lock_wait_seconds = location, lock_wait_seconds
     if location.startswith(("postgresql://", "postgres://")):
         _gate = None
-        _proxy.initialize(_postgresql(location, password))
+        _proxy.initialize(_postgresql(location, password, lock_wait_seconds))
     else:
         path = Path(location)
-        _gate = WriteGate(path.with_name(path.name + ".gate"))
-        _proxy.initialize(_sqlite(path))
+        _gate = WriteGate(path.with_name(path.name + ".gate"), lock_wait_seconds)
+        _proxy.initialize(_sqlite(path, lock_wait_seconds))
     text_for_backend.cache_clear()
 
 
@@ -151,6 +153,11 @@ def explained() -> Iterator[None]:
     """Turn a driver's error about the store itself into one sentence; errors about rows pass unchanged."""
     try:
         yield
+    except GateClosedError:
+        raise StoreUnavailable(
+            f"Another process of Keydesk has been writing to the store {_location} for {_lock_wait_seconds} seconds; "
+            "nothing was changed. Try again when its import or migration is done, or end it."
+        ) from None
     except DatabaseError as error:
         sentence = _sentence(error)
         if sentence is None:
@@ -183,7 +190,14 @@ _SENTENCES = (
         "file is not a database|malformed",
         "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them).",
     ),
-    ("disk i/o error", "The disk of the store {where} reports an error; nothing was changed. Check the disk."),
+    # What SQLite says of a quota and of a limit on a file's size, too.
+    (
+        "disk i/o error",
+        (
+            "The disk of the store {where} takes no more, or is broken; nothing was changed. "
+            "Free some space, look at quota and disk, and try again."
+        ),
+    ),
     (
         "password authentication failed|no password supplied",
         "PostgreSQL refused the login for {where}. Check the user and the password file.",
@@ -212,16 +226,16 @@ def _sentence(error: BaseException) -> str | None:
         text = str(seen).lower()
         for pattern, sentence in _SENTENCES:
             if re.search(pattern, text):
-                return sentence.format(where=_location)
+                return sentence.format(where=_location, seconds=_lock_wait_seconds)
         seen = seen.__cause__ or seen.__context__
     return None
 
 
-def _sqlite(path: Path) -> SqliteDatabase:
+def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteDatabase:
     return SqliteDatabase(
         str(path),
         pragmas=(
-            ("busy_timeout", LOCK_WAIT_SECONDS * 1000),
+            ("busy_timeout", lock_wait_seconds * 1000),
             ("journal_mode", "wal"),
             ("foreign_keys", 1),
             ("synchronous", "full"),  # what was acknowledged survives a power cut, not only kill -9
@@ -234,7 +248,7 @@ def _sqlite(path: Path) -> SqliteDatabase:
     )
 
 
-def _postgresql(url: str, password: str | None) -> PooledPostgresqlDatabase:
+def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> PooledPostgresqlDatabase:
     parts = urlsplit(url)
     if parts.password:
         raise SettingsWrong(
@@ -243,6 +257,7 @@ def _postgresql(url: str, password: str | None) -> PooledPostgresqlDatabase:
     options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     host = unquote(options.pop("host", "") or parts.hostname or "")
     loopback = host in {"", "localhost", "127.0.0.1", "::1"} or host.startswith("/")
+    options["options"] = f"{options.get('options', '')} -c lock_timeout={lock_wait_seconds}s".strip()
     mode = options.pop("sslmode", "prefer" if loopback else "")
     if not loopback and mode != "verify-full":
         raise SettingsWrong(
