@@ -22,7 +22,7 @@ from peewee import PeeweeException
 from jobs import letter_context, letters, messages
 from jobs.json_log import JsonLog, where
 from jobs.messages import Mailbox
-from jobs.smtp_answers import Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
+from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
 from store import installation, notices, outgoing
 from store.errors import StoreUnavailable
 from store.notices import NoLongerTrue
@@ -217,7 +217,7 @@ class _Post:
                 self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply)
             case BadAddress(code, text):
                 self.relay.answered()
-                self._failed(mail, f"{code} {text}")
+                self._failed(mail, _reply(code, text))
             case AnswerLost(text):
                 state = outgoing.answer_lost(mail.id, self.owner, text, now)
                 self.outcome.ambiguous.append(mail.id)
@@ -225,9 +225,9 @@ class _Post:
                 self._stop(text, now)  # or a relay that never answers would spoil one mail after the other
             case TryLater(_, code, text, of_relay=False):
                 self.relay.answered()
-                self._later(mail, f"{code} {text}", now)
+                self._later(mail, _reply(code, text), now)
             case TryLater(_, code, text) | StopRun(_, code, text):
-                self._stopped(mail, answer, f"{code} {text}", now)
+                self._stopped(mail, answer, _reply(code, text), now)
 
     def _stop(self, reply: str, now: datetime) -> None:
         self.relay.refused(reply, now)
@@ -252,6 +252,11 @@ class _Post:
             self._failed(mail, reply)
         else:
             self._later(mail, reply, now)
+
+
+def _reply(code: int, text: str) -> str:
+    """As it is kept and shown: with the code, where the relay gave one."""
+    return text if code == NO_REPLY else f"{code} {text}"
 
 
 def write(mail: Email, said: dict[str, object], sender: Sender, now: datetime) -> tuple[letters.Letter, bytes]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from jobs.smtp_session import SmtpSession
+from jobs.smtp_session import SmtpSession, Timeouts
 
 if TYPE_CHECKING:
     from jobs.smtp_connection import Tls
@@ -33,7 +33,7 @@ class MailServerSettings(Protocol):
         """Certificates to trust instead of the system's."""
 
 
-def session_for(mail: MailServerSettings, password: str | None) -> SmtpSession:
+def session_for(mail: MailServerSettings, password: str | None, timeouts: Timeouts | None = None) -> SmtpSession:
     """A session that connects when the first mail comes. KeydeskError when the settings cannot be used."""
     return SmtpSession(
         mail.host,
@@ -42,4 +42,5 @@ def session_for(mail: MailServerSettings, password: str | None) -> SmtpSession:
         user=mail.username or None,
         password=password,
         ca_file=Path(mail.ca_file) if mail.ca_file else None,
+        timeouts=timeouts,
     )

@@ -136,7 +136,7 @@ def _open(server: MailServer, client: Client) -> None:
     try:
         client.sock = socket.create_connection((server.host, server.port), server.timeouts.connect)
     except OSError as error:
-        text = f"The mail server {server.host}:{server.port} cannot be reached: {shown(error)}"
+        text = f"The mail server {server.host}:{server.port} cannot be reached: {shown(error.strerror or error)}"
         raise NoWayError(TryLater("connect", NO_REPLY, text, of_relay=True)) from None
     # The dot goes after the body; held back until that is confirmed, it would cost 40 ms a mail.
     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,58 +1,102 @@
 """`keydesk`: one command. What it can do is said here; each verb does it in its own errand."""
 
 import argparse
+import errno
 import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
-from keydesk import __version__, settings
+from keydesk import __version__
 from store.errors import KeydeskError
+from store.rules.key_format import redact
+from store.rules.text import visible
 
 _PAGE = """\
 The desk where API keys are handed out, watched, extended, revoked and charged for.
 
-Without a verb it opens the desk on your own store (after a short welcome, the first time).
-
 every day
-  keydesk                     open the desk
-  keydesk worker              the part that never sleeps: markers, notices, invoice lines, mails
-  keydesk demo                a living world to try it on; nothing of yours is touched
+  keydesk                         open the desk; the first time it asks what it must know
+  keydesk worker                  markers, notices, invoice lines, mails; runs for years
+  keydesk demo                    a living world to try; nothing of yours is touched
 
 setting up
-  keydesk init                make the store, the pepper and the settings file, or bring an older store up to date
-  keydesk import FILE...      take companies, users and licences from CSV or JSON: all of it or nothing
-  keydesk prices publish FILE publish price lists; they are never changed afterwards
-  keydesk admin ...           who may log in over SSH, and with which key
-  keydesk doctor              look at store, worker, mail, pepper and clock, and say what to do
+  keydesk init                    make the store, or bring an older one up to date
+  keydesk import FILE...          companies, users, licences; CSV or JSON, all or nothing
+  keydesk prices check|publish    price lists; a published one is never changed
+  keydesk admin ...               who may log in over SSH, and with which key
+  keydesk doctor                  what is well, what is not, and what to do
 
 for programs and pipelines
-  keydesk key accept          is the key on standard input accepted? exit status 0 yes, 3 no
-  keydesk key show|revoke     by handle
-  keydesk sandbox next|done|fail    take and report sandbox refreshes
-  keydesk run JOB             run one job now, or show what it would do (--dry-run)
-  keydesk mail show|preview|test    read a mail, see every kind of mail, send a test mail
-  keydesk events verify       check the chain of the audit log
-  keydesk backup FILE         a checked copy of the store, while everything runs
+  keydesk key accept              is the key on standard input accepted? 0 yes, 3 no
+  keydesk key show|revoke         by handle
+  keydesk sandbox next|done|fail  take and report sandbox refreshes
+  keydesk run JOB                 do one job now, or say what it would do
+  keydesk mail show|preview|test  read mails, see every kind, send a test mail
+  keydesk events verify           check the chain of the audit log
+  keydesk backup FILE             a checked copy of the store, while everything runs
+
+Every verb says more: keydesk VERB --help. Exit status 0 done, 1 or 2 an error, 3 the answer is no.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no."""
-    given = parser().parse_args(arguments)
+    """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no.
+
+    Beyond those, as others have them: 70 a fault of the program, 75 the claim is somebody else's, 130 Ctrl+C, 141 the
+    reader of the output has gone.
+    """
     try:
-        status = _run(given)
+        try:
+            status = _run(parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()  # now, while it can still be said that it fails
     except KeydeskError as error:
-        sys.stderr.write(f"keydesk: {error}\n")
-        status = 1
+        status = _told(str(error), 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        _discard_output()
+        status = 141
+    except OSError as error:
+        status = _told_of_file(error)
     except KeyboardInterrupt:
         status = 130
+    except Exception as error:  # noqa: BLE001 - a traceback would show what nobody asked for, and help nobody here
+        status = _told(_fault(error), 70)
     sys.exit(status)
+
+
+def _told(text: str, status: int) -> int:
+    """Say it on standard error: no key, and nothing that speaks to the terminal."""
+    sys.stderr.write("\n".join(visible(line) for line in f"keydesk: {redact(text)}".split("\n")) + "\n")
+    return status
+
+
+def _told_of_file(error: OSError) -> int:
+    """A file that cannot be used, or an output that cannot be written, is no fault of the program."""
+    if error.filename:
+        return _told(f"{error.filename} cannot be used: {error.strerror}.", 1)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}:
+        _discard_output()
+        return _told(f"The output cannot be written: {error.strerror}.", 1)
+    return _told(_fault(error), 70)
+
+
+def _discard_output() -> None:
+    """What is still unsaid goes to nobody, so that the interpreter does not try once more as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fault(error: Exception) -> str:
+    """The kind of error, and the last places it came through; never its text, in which values may stand."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    kind = type(error).__name__
+    return f"This is a fault of Keydesk {__version__}; what was being changed was undone. Report: {kind} at {places}"
 
 
 def now() -> datetime:
@@ -61,15 +105,30 @@ def now() -> datetime:
 
 
 def _run(given: argparse.Namespace) -> int:
-    # Late, so that a verb pays only for what it needs: the worker no Textual, `key accept` neither.
+    # Late, so that a verb pays only for what it needs: the worker no Textual, `key accept` neither, the page nothing.
+    settings = import_module("keydesk.settings")
     errand = import_module(f"keydesk.errands.{given.errand}")
     status: int = errand.run(given, settings.load(given.settings, os.environ), now)
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """What was wrongly asked is told in one sentence; a key that somebody typed is never repeated."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit status 2."""
+        if redact(message) != message:
+            message = "a key never stands on a command line, where others read it; hand it over on standard input"
+        message = re.sub(
+            r"^argument (.*): invalid choice: (.*) \(choose from", r"\1 cannot be \2 (choose from", message
+        )
+        message = visible(message.removeprefix("argument "))
+        self.exit(2, f"{self.prog}: {message}. `{self.prog} --help` says more.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="keydesk",
         description=_PAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"keydesk {__version__}")
     top.add_argument("--settings", type=Path, metavar="FILE", help="the settings file (default: your own)")
     top.set_defaults(errand="desk", read_only=False)
-    verbs = top.add_subparsers(metavar="", title="verbs", help=argparse.SUPPRESS)
+    verbs = top.add_subparsers(metavar="VERB", title="verbs", help=argparse.SUPPRESS, prog="keydesk")
 
     def verb(name: str, errand: str, text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -116,14 +175,14 @@ def _worker(verb: argparse.ArgumentParser) -> None:
         metavar="INSTANT",
         help="live through simulated time from this UTC instant instead of reading the clock, then end",
     )
-    verb.add_argument("--days", type=int, default=40, help="how many simulated days (default 40)")
-    verb.add_argument("--step-minutes", type=int, default=30, help="how far each simulated tick goes (default 30)")
+    verb.add_argument("--days", type=_number, default=40, help="how many simulated days (default 40)")
+    verb.add_argument("--step-minutes", type=_number, default=30, help="how far each simulated tick goes (default 30)")
 
 
 def _demo(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--keep", action="store_true", help="leave the temporary folder behind and say where it is")
     verb.add_argument("--build-only", type=Path, metavar="DIR", help="only build the world there, for scripts")
-    verb.add_argument("--seed", type=int, default=1, help="another world")
+    verb.add_argument("--seed", type=_number, default=1, help="another world")
 
 
 def _init(verb: argparse.ArgumentParser) -> None:
@@ -178,8 +237,8 @@ def _key(verb: argparse.ArgumentParser) -> None:
 def _sandbox(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
     claim = acts.add_parser("next", help="take the refreshes that are due; one JSON object a line")
-    claim.add_argument("--limit", type=int, default=1)
-    claim.add_argument("--lease-minutes", type=int, default=60, help="how long they are yours (default 60)")
+    claim.add_argument("--limit", type=_number, default=1)
+    claim.add_argument("--lease-minutes", type=_number, default=60, help="how long they are yours (default 60)")
     for name, text in (("done", "the sandbox is fresh"), ("fail", "it went wrong"), ("heartbeat", "still at it")):
         act = acts.add_parser(name, help=text)
         act.add_argument("token", help="what `next` gave you")
@@ -198,7 +257,7 @@ def _job(verb: argparse.ArgumentParser) -> None:
 def _mail(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
     show = acts.add_parser("show", help="one mail of the outbox: its text, attempts and the relay's answers")
-    show.add_argument("id", type=int, nargs="?", help="its number; without one, the newest mails are listed")
+    show.add_argument("id", type=_number, nargs="?", help="its number; without one, the newest mails are listed")
     preview = acts.add_parser("preview", help="a sample of a kind of mail")
     preview.add_argument("kind", nargs="?", help="the kind; without one, the kinds are listed")
     preview.add_argument("--html", type=Path, metavar="FILE", help="write the HTML part there")
@@ -221,6 +280,13 @@ def _ssh(verb: argparse.ArgumentParser) -> None:
     keys.add_argument("type", help="%%t")
     keys.add_argument("blob", help="%%k")
     acts.add_parser("session", help="ForceCommand: open the desk for whoever's key sshd checked")
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def _day(text: str) -> date:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from jobs.mail_server import session_for
+from jobs.smtp_session import Timeouts
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
 from store import database, events, installation, notices, outgoing, prices, runs
@@ -19,6 +20,7 @@ from store.rules import price_lists
 from store.tables import Company, Event, InvoiceMonth, Worker
 
 _SILENT_AFTER = timedelta(minutes=2)
+_PATIENCE_SECONDS = 10  # with a relay; a worker that delivers waits for minutes, a person who looks does not
 _LITTLE_SPACE = 0.10
 # Two processes in WAL mode can lose a checkpoint before these (sqlite.org/wal.html, "WAL-reset").
 _SOUND_SQLITE = (3, 51, 3)
@@ -42,8 +44,11 @@ def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], date
     return worst
 
 
-def findings(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Look at everything that can be looked at; without a store there is nothing more to see."""
+def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECONDS) -> Iterator[Finding]:
+    """Look at everything that can be looked at; without a store there is nothing more to see.
+
+    `patience` is how many seconds the mail relay is waited for.
+    """
     yield Finding("ok", "settings", str(settings.source or "none; everything has its default"))
     try:
         open_store(settings)
@@ -58,7 +63,7 @@ def findings(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield _pepper(settings)
         yield _clock(now)
         yield _worker(now)
-        yield _mail(settings)
+        yield _mail(settings, patience)
         yield from _work(now)
 
 
@@ -111,7 +116,7 @@ def _worker(now: datetime) -> Finding:
     alive = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.last_tick.desc()).first()
     if alive is None:
         return Finding(
-            "wrong", "worker", "None is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
+            "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
         )
     if now - alive.last_tick > _SILENT_AFTER:
         return Finding(
@@ -120,12 +125,13 @@ def _worker(now: datetime) -> Finding:
     return Finding("ok", "worker", f"{alive.name}, last tick {alive.last_tick:%H:%M:%S}Z")
 
 
-def _mail(settings: Settings) -> Finding:
+def _mail(settings: Settings, patience: float) -> Finding:
     mail = settings.mail
     if not mail.host:
         return Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     try:
-        with session_for(mail, settings.mail_password()) as relay:
+        timeouts = Timeouts(connect=patience, command=patience, mail=3 * patience)
+        with session_for(mail, settings.mail_password(), timeouts) as relay:
             refusal = relay.check()
     except KeydeskError as error:
         return Finding("wrong", "mail", str(error))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from keydesk.opening import local_actor
+from keydesk.opening import bind, local_actor
 from keydesk.settings import Settings, default_file
-from store import database, installation, migrations, peppers
+from store import installation, migrations, peppers
 from store.database import private_directory, private_file, session
 from store.errors import Refused
 from store.installation import Installation
@@ -55,7 +55,10 @@ def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> li
             if wanted is None:
                 raise Refused("This store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
             installation.set_up(wanted, now, local_actor(), made)
-            said.append(f"It is the desk of {wanted.vendor}; keys begin with {wanted.prefix}.")
+            said += [
+                f"It is the desk of {wanted.vendor}; keys begin with {wanted.prefix}.",
+                "Next: `keydesk import` companies and users, `keydesk prices publish` what they pay, then `keydesk`.",
+            ]
     return said or [f"The store {settings.store_location()} is up to date; nothing was changed."]
 
 
@@ -68,8 +71,12 @@ def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
         location = str(path)
         private_directory(path.parent)
         private_file(path)
-    database.bind(location, password=settings.store_password())
-    said += [f"The store {location} now has {step}." for step in migrations.migrate(now)]
+    bind(location, settings)
+    is_made = migrations.version() == 0
+    steps = migrations.migrate(now)
+    said += (
+        [f"The store {location} is made."] if is_made else [f"The store {location} now has {step}." for step in steps]
+    )
     with session():
         is_new = installation.read() is None
     made = _pepper(settings, said) if is_new else settings.peppers()

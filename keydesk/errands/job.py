@@ -2,26 +2,40 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime
+from typing import Any
 
 from jobs import rehearsal
+from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
+from jobs.mail_server import session_for
 from jobs.schedule import TIMETABLE, Job
 from jobs.worker import Worker
 from keydesk import __version__
-from keydesk.errands.worker import queues_of
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import runs
+from store import runs, workers
 from store.database import session
 from store.errors import Refused
+from store.rules.key_format import redact
+from store.rules.text import visible
+from store.tables import InvoiceMonth
 
 _MAIL = "deliver-mail"
+# What became of a mail, by the names of delivery.Outcome.
+_BECAME = {
+    "sent": "handed over",
+    "later": "to be tried again",
+    "failed": "refused for good",
+    "withdrawn": "withdrawn as no longer true",
+    "ambiguous": "perhaps arrived",
+}
 
 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
-    """Exit status 1 when a run failed."""
+    """Exit status 1 when a run failed, a month could not be rated or a mail was refused."""
     open_store(settings)
     now = clock()
     with session():
@@ -49,28 +63,61 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
         raise Refused(f"{as_of} is not over everywhere; a day that has not been can only be told (--dry-run).")
     for scene in scenes:
         runs.make_due(local_actor(), scene.planned(job, now), now)
-    worker = Worker(
-        clock=clock,
-        log=JsonLog(sys.stderr, clock),
-        timetable=[line for line in TIMETABLE if line.name == job.name],
-        version=__version__,
-    )
+    timetable = [line for line in TIMETABLE if line.name == job.name]
+    worker = Worker(clock=clock, log=_Faults(), timetable=timetable, version=__version__)
     done = worker.run_due(now)
     worker.end(now)
-    sys.stdout.write(f"{done.done} runs of {job.name} done, {done.failed} failed.\n")
-    return int(done.failed > 0)
+    parked = _parked({scene.period for scene in scenes}) if job.name.startswith("invoice-") else []
+    for line in parked:
+        sys.stderr.write(f"keydesk: {line}\n")
+    sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed.\n")
+    return int(done.failed > 0 or bool(parked))
+
+
+def _parked(months: set[str]) -> list[str]:
+    """Whose month could not be rated, and why; the others have theirs."""
+    found = InvoiceMonth.select().where(InvoiceMonth.state == "parked", InvoiceMonth.month.in_(months))
+    return [
+        f"{month.month} of {visible(month.company.name)} waits: {month.error}"
+        for month in found.order_by(InvoiceMonth.month, InvoiceMonth.company)
+    ]
 
 
 def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
-    log = JsonLog(sys.stderr, clock)
-    queues = queues_of(settings, log)
     if given.dry_run or given.as_of:
         raise Refused("Mails are handed over now or not at all; `keydesk mail show` lists what waits.")
-    if "mails" not in queues:
+    mail, password = settings.mail, settings.mail_password()
+    if not mail.host:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
-    worker = Worker(queues={"mails": queues["mails"]}, clock=clock, log=log, timetable=(), version=__version__)
-    now = clock()
-    taken = worker.once(now).taken["mails"]
-    worker.end(now)
-    sys.stdout.write(f"{taken} mails were dealt with; `keydesk mail show` lists what became of them.\n")
-    return 0
+    sender, relay, total = Sender(mail.sender, mail.reply_to), Relay(), Counter[str]()
+    name = workers.register(workers.this_host(), __version__, clock())
+    try:
+        while True:
+            outcome = deliver_slice(
+                lambda: session_for(mail, password), sender, clock, owner=name, relay=relay, log=_Faults()
+            )
+            total += Counter({state: len(getattr(outcome, state)) for state in _BECAME})
+            if outcome.stopped or not outcome.dealt_with:
+                break
+    finally:
+        workers.stop(name, clock())
+    told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
+    sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail show` lists the newest.\n")
+    if outcome.stopped:
+        raise Refused("The relay takes no mail now; what is not sent waits in the outbox and nothing is lost.")
+    return int(total["failed"] > 0)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+class _Faults(JsonLog):
+    """For a person who looks on: only what went wrong, as a sentence on standard error."""
+
+    def say(self, fact: str, level: str = "info", **more: Any) -> None:
+        """Write one fault."""
+        if level != "info":
+            why = more.get("reply") or more.get("error") or more.get("text") or ""
+            what = " ".join(str(more[name]) for name in ("run", "mail", "worker") if name in more)
+            sys.stderr.write(f"keydesk: {fact.replace('.', ' ')} {what}: {visible(redact(str(why)))}\n")

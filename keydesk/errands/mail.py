@@ -31,7 +31,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     open_store(settings)
     with session():
         if given.act == "test":
-            return _test(given.address, clock())
+            return _test(given.address, settings, clock())
         if given.id is None:
             return _list()
         return _show(_mail(given.id), settings, clock())
@@ -73,7 +73,7 @@ def _write(path: Path, content: bytes) -> None:
     sys.stdout.write(f"{path} is written.\n")
 
 
-def _test(text: str, now: datetime) -> int:
+def _test(text: str, settings: Settings, now: datetime) -> int:
     address = check_address(text)
     actor = local_actor()
     with change(actor, "mail.test", None, now) as made:
@@ -87,15 +87,20 @@ def _test(text: str, now: datetime) -> int:
                 context={"by": actor.name, "at": mail_contexts.instant_text(now), "roles": ["operator"]},
             )
         )
-    sys.stdout.write(
-        f"A test mail to {visible(address.shown)} is in the outbox; the worker hands it over. "
-        "`keydesk mail show` lists what became of it.\n"
+    what_next = (
+        "the worker hands it over. `keydesk mail show` lists what became of it."
+        if settings.mail.host
+        else "it waits there, since no relay is set. Set [mail] host and sender."
     )
+    sys.stdout.write(f"A test mail to {visible(address.shown)} is in the outbox; {what_next}\n")
     return 0
 
 
 def _list() -> int:
-    for mail in Email.select().order_by(Email.id.desc()).limit(_NEWEST):
+    newest = list(Email.select().order_by(Email.id.desc()).limit(_NEWEST))
+    if not newest:
+        sys.stdout.write("No mail has been written yet.\n")
+    for mail in newest:
         about = one_line(mail.subject or mail.kind, 60)
         sys.stdout.write(
             f"{mail.id:>8}  {mail.queued_at:%Y-%m-%d %H:%M}Z  {mail.state:<12}  {mail.recipient}  {about}\n"
