@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,30 +19,31 @@ from store.rules.key_format import redact
 from store.rules.text import visible
 
 _PAGE = """\
-The desk where API keys are handed out, watched, extended, revoked and charged for.
+The desk where API keys are handed out, watched, extended, revoked and charged.
 
 every day
-  keydesk                         open the desk; the first time it asks what it must know
-  keydesk worker                  markers, notices, invoice lines, mails; runs for years
-  keydesk demo                    a living world to try; nothing of yours is touched
+  keydesk                         open the desk; at first it asks what it needs
+  keydesk worker                  markers, notices, invoice lines, mails
+  keydesk demo                    a world to try; nothing of yours is touched
 
 setting up
-  keydesk init                    make the store, or bring an older one up to date
-  keydesk import FILE...          companies, users, licences; CSV or JSON, all or nothing
-  keydesk prices check|publish    price lists; a published one is never changed
+  keydesk init                    make a store, or bring an older one up to date
+  keydesk import FILE...          companies, users, licences from CSV or JSON
+  keydesk prices check|publish    price lists; what is published never changes
   keydesk admin ...               who may log in over SSH, and with which key
   keydesk doctor                  what is well, what is not, and what to do
 
 for programs and pipelines
-  keydesk key accept              is the key on standard input accepted? 0 yes, 3 no
+  keydesk key accept              is the key on standard input accepted?
   keydesk key show|revoke         by handle
   keydesk sandbox next|done|fail  take and report sandbox refreshes
   keydesk run JOB                 do one job now, or say what it would do
   keydesk mail show|preview|test  read mails, see every kind, send a test mail
   keydesk events verify           check the chain of the audit log
-  keydesk backup FILE             a checked copy of the store, while everything runs
+  keydesk backup FILE             a checked copy, while everything runs
 
-Every verb says more: keydesk VERB --help. Exit status 0 done, 1 or 2 an error, 3 the answer is no.
+`keydesk VERB --help` says more of each.
+Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no.
 """
 
 
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Beyond those, as others have them: 70 a fault of the program, 75 the claim is somebody else's, 130 Ctrl+C, 141 the
     reader of the output has gone.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no Å still gets its answer
     try:
         try:
             status = _run(parser().parse_args(arguments))

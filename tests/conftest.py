@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from command import Home, copied, furnish
 from postgres_server import PostgresServer
 
 from store import database, migrations
@@ -37,7 +38,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The location of a migrated, empty store that this process is bound to; a session is open for the test's thread."""
+    """Where a migrated, empty store is that this process is bound to; a session is open for the test's thread."""
     if request.param == "sqlite":
         location = str(tmp_path / "keydesk.db")
         shutil.copy(request.getfixturevalue("sqlite_template"), location)
@@ -54,3 +55,14 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
     database.dispose()
     if drop:
         server.sql(f"DROP DATABASE {drop} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return furnish(tmp_path_factory.mktemp("furnished") / "home")
+
+
+@pytest.fixture
+def home(furnished: Home, tmp_path: Path) -> Home:
+    """A user's home with a store that holds the examples: the command is called in it."""
+    return copied(furnished, tmp_path / "home")
