@@ -46,8 +46,9 @@ class DeskStage(Stage):
         """Nothing is being read any more."""
         for _ in range(3):
             reading = [worker for worker in self.app.workers if worker.group in READING]
-            with suppress(WorkerCancelled):  # overtaken by a newer one
-                await self.app.workers.wait_for_complete(reading)
+            if reading:  # the library takes an empty list for all of them
+                with suppress(WorkerCancelled):  # overtaken by a newer one
+                    await self.app.workers.wait_for_complete(reading)
             await self.pilot.pause()
 
 

@@ -21,7 +21,7 @@ from store.listings.change_number import change_number
 from store.peppers import Peppers
 from tui import faults
 from tui.background import begin
-from tui.palette import ActProvider
+from tui.palette import ActProvider, Palette
 from tui.reading import Reader
 from tui.recording import Recorder
 from tui.screens import welcome
@@ -130,6 +130,11 @@ class DeskApp(App[None]):
     def do_palette(self) -> None:
         """The act of that name."""
         self.action_command_palette()
+
+    def action_command_palette(self) -> None:
+        """Open the palette, once."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     # The four sections of the first page, from anywhere
 

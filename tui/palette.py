@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.widgets import Input
 
 from tui import acts
 from tui.acts import Act
@@ -15,7 +17,7 @@ class ActProvider(Provider):
     async def discover(self) -> Hits:
         """All of them, in the footer's order."""
         for act in self._acts():
-            yield DiscoveryHit(act.title, partial(self._do, act), help=_keys(act))
+            yield DiscoveryHit(_with_keys(Content(act.title), act), partial(self._do, act), text=act.title)
 
     async def search(self, query: str) -> Hits:
         """Those that match."""
@@ -23,7 +25,8 @@ class ActProvider(Provider):
         for act in self._acts():
             score = matcher.match(act.title)
             if score > 0:
-                yield Hit(score, matcher.highlight(act.title), partial(self._do, act), help=_keys(act))
+                found = _with_keys(matcher.highlight(act.title), act)
+                yield Hit(score, found, partial(self._do, act), text=act.title)
 
     def _acts(self) -> list[Act]:
         page = self.screen
@@ -37,5 +40,14 @@ class ActProvider(Provider):
             page.action_act(act.id)
 
 
-def _keys(act: Act) -> str:
-    return " ".join(acts.shown(key) for key in act.keys)
+class Palette(CommandPalette):
+    """The library's, without the blinking."""
+
+    def on_mount(self) -> None:
+        """Be silent while nobody types."""
+        self.query_one(Input).cursor_blink = False
+
+
+def _with_keys(title: Content, act: Act) -> Content:
+    """One row an act: its title, and the keys that would have done it."""
+    return Content.assemble(title, ("  " + " ".join(acts.shown(key) for key in act.keys), "dim"))

@@ -40,7 +40,7 @@ async def when_new(app: App[None], desk: Surroundings) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or the CSV and JSON files of the folder."""
-    if path.is_dir():
-        return sorted(one for one in path.iterdir() if one.suffix.lower() in {".csv", ".json"})
-    return [path]
+    """The file; of a folder the CSV files, or where there are none the JSON files: one kind says it all."""
+    if not path.is_dir():
+        return [path]
+    return sorted(path.glob("*.csv")) or sorted(path.glob("*.json"))
