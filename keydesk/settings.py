@@ -181,13 +181,13 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
     for section, given in read.items():
         line = _line_of(text, section)
         if section not in SECTIONS or not isinstance(given, dict):
-            raise SettingsWrong(f"{path}:{line}: there is no section [{section}]{_near(section, SECTIONS)}.")
+            raise SettingsWrong(f"{path}:{line}: there is no section [{section}]{_near(section, SECTIONS)}")
         known = {setting.name: setting for setting in fields(SECTIONS[section])}
         values[section] = {}
         for name, value in given.items():
             where = f"{path}:{_line_of(text, name, section)}"
             if name not in known:
-                raise SettingsWrong(f"{where}: [{section}] has no setting {name!r}{_near(name, known)}.")
+                raise SettingsWrong(f"{where}: [{section}] has no setting {name!r}{_near(name, known)}")
             values[section][name] = _typed(value, known[name].default, where, name)
     return values
 
@@ -210,7 +210,7 @@ def _section_of(variable: str) -> tuple[str, str]:
         for setting in fields(kind)
     }
     if variable not in known:
-        raise SettingsWrong(f"The environment variable {variable} is no setting of Keydesk{_near(variable, known)}.")
+        raise SettingsWrong(f"The environment variable {variable} is no setting of Keydesk{_near(variable, known)}")
     return known[variable]
 
 
@@ -246,8 +246,9 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _near(word: str, known: Mapping[str, Any]) -> str:
+    """The end of a sentence about a name that is not known: what may be meant."""
     close = get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}" if len(known) < 10 else ""
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}." if len(known) < 10 else "."
 
 
 def _line_of(text: str, name: str, section: str | None = None) -> int:

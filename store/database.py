@@ -155,8 +155,8 @@ def explained() -> Iterator[None]:
         yield
     except GateClosedError:
         raise StoreUnavailable(
-            f"Another process of Keydesk has been writing to the store {_location} for {_lock_wait_seconds} seconds; "
-            "nothing was changed. Try again when its import or migration is done, or end it."
+            f"Another process of Keydesk has been writing to the store {_location} for more than "
+            f"{_lock_wait_seconds} s; nothing was changed. Try again when its import or migration is done, or end it."
         ) from None
     except DatabaseError as error:
         sentence = _sentence(error)
@@ -176,9 +176,9 @@ _SENTENCES = (
         "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory.",
     ),
     (
-        "database is locked|database table is locked",
+        "database is locked|database table is locked|lock timeout",
         (
-            "The store {where} has been locked by another program for 10 seconds; nothing was changed. "
+            "The store {where} has been locked by another program for more than {seconds} s; nothing was changed. "
             "Close that program and try again."
         ),
     ),

@@ -53,14 +53,14 @@ def get() -> Installation:
 
 def set_up(installation: Installation, now: datetime, actor: Actor = WORKER, peppers: Peppers | None = None) -> None:
     """Write the choices of a new store, and which peppers it is used with. Refused when it has been set up before."""
-    checked = _checked(installation)
+    chosen = checked(installation)
     with change(actor, "installation.set-up", None, now) as made:
         if Setting.select().exists():
             raise Refused("This store has been set up already; nothing was changed.")
-        for name, value in asdict(checked).items():
+        for name, value in asdict(chosen).items():
             Setting.create(name=name, value=list(value) if isinstance(value, tuple) else value)
         Setting.create(name=_MARKS, value=peppers.marks() if peppers else {})
-        made.event("installation.set-up", "installation", None, after=asdict(checked))
+        made.event("installation.set-up", "installation", None, after=asdict(chosen))
 
 
 def check_peppers(peppers: Peppers) -> None:
@@ -78,7 +78,8 @@ def check_peppers(peppers: Peppers) -> None:
             Setting.update(value=peppers.marks()).where(Setting.name == _MARKS).execute()
 
 
-def _checked(installation: Installation) -> Installation:
+def checked(installation: Installation) -> Installation:
+    """The choices as they are kept. FormatWrong or Refused says which of them cannot be."""
     key_format.check_prefix(installation.prefix)
     calendar.zone(installation.time_zone)
     return replace(installation, vendor=check_name(installation.vendor, "vendor", limit=64))

@@ -45,6 +45,8 @@ def version() -> int:
 def check(steps: Sequence[Migration] = MIGRATIONS) -> None:
     """Raise StoreUnavailable unless the store has exactly this program's version."""
     found = version()
+    if found == 0:
+        raise StoreUnavailable(f"The store {database.location()} is empty. Run `keydesk init` to set it up.")
     if found > newest(steps):
         raise StoreUnavailable(
             f"The store {database.location()} is version {found}, newer than this program knows ({newest(steps)}). "

@@ -14,6 +14,7 @@ from cast import OLAV
 
 from keydesk.settings import Settings, load
 from store import database, integrations, keys, peppers
+from store.errors import KeydeskError
 from store.rules.key_format import Environment
 from store.tables import Company, User
 
@@ -110,6 +111,20 @@ class Home:
                 now=at,
             )
 
+    def make_key(self, before: Callable[[], None] | None = None) -> Said:
+        """As `issue` does, in a process of its own, which says what the command would say of an error."""
+        done = subprocess.run(
+            [sys.executable, __file__, str(self.path)],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+            env=self.environment(),
+            preexec_fn=before,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
     def is_sound(self) -> bool:
         return self.sql("PRAGMA integrity_check") == [("ok",)]
 
@@ -138,3 +153,10 @@ def copied(template: Home, path: Path) -> Home:
     shutil.copytree(template.path, path)
     (path / ".config" / "keydesk" / "keydesk.toml").unlink()
     return Home(path)
+
+
+if __name__ == "__main__":
+    try:
+        Home(Path(sys.argv[1])).issue()
+    except KeydeskError as error:
+        sys.exit(f"keydesk: {error}")

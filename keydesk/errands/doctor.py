@@ -144,11 +144,15 @@ def _work(now: datetime) -> Iterator[Finding]:
     waiting = outgoing.pending_counts()
     if waiting.ambiguous:
         yield Finding(
-            "look", "mail", f"{waiting.ambiguous} mails may or may not have arrived; settle them at the desk."
+            "look", "mail", f"Mails that may or may not have arrived: {waiting.ambiguous}. Settle them at the desk."
         )
     unreachable = len(notices.unreachable())
     if unreachable:
-        yield Finding("look", "notices", f"{unreachable} keys expire and nobody can be reached; see the desk.")
+        yield Finding(
+            "look",
+            "notices",
+            f"Keys that expire with nobody to tell: {unreachable}. Give each somebody to notify, at the desk.",
+        )
     for row in runs.unwell():
         yield Finding("wrong", "run", f"{runs.name_of(row)}: {row.error or row.state}")
     for parked in InvoiceMonth.select().where(InvoiceMonth.state == "parked").limit(5):

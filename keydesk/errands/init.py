@@ -49,6 +49,8 @@ def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> li
     location = Path(settings.store_location()).expanduser()
     if wanted is None and "://" not in settings.store_location() and not location.exists():
         raise Refused("A new store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
+    if wanted is not None:
+        installation.checked(wanted)
     said, made = prepare(settings, now)
     with session():
         if installation.read() is None:

@@ -1,0 +1,203 @@
+"""What does the doctor see, and does it say what to do? Each thing that can be unwell is made so, one at a time."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from command import NOW, Home
+from smtp_server import canned_server, smtp_server
+
+from keydesk.errands import doctor
+from store import database, workers
+
+LONG_ENOUGH_HERE = 0.3  # seconds
+
+
+@pytest.fixture
+def well(home: Home) -> Iterator[Home]:
+    """A home with a worker that is alive; its mail is set by each test."""
+    with home.opened():
+        workers.register(workers.this_host(), "0.1.0", NOW)
+    yield home
+    database.dispose()
+
+
+def found(home: Home, now: datetime = NOW, **variables: str) -> dict[str, tuple[str, str]]:
+    """What is not well: about -> verdict and text, places shortened."""
+    settings = home.settings(**variables)
+    return {
+        finding.about: (finding.verdict, finding.text.replace(str(home.path), "~"))
+        for finding in doctor.findings(settings, now, LONG_ENOUGH_HERE)
+        if finding.verdict != "ok" and finding.about not in {"disk", "sqlite"}  # this machine's own
+    }
+
+
+def relay(port: int, **more: str) -> dict[str, str]:
+    return {
+        "KEYDESK_MAIL_HOST": "localhost",
+        "KEYDESK_MAIL_PORT": str(port),
+        "KEYDESK_MAIL_TLS": "none",
+        "KEYDESK_MAIL_SENDER": "keys@example.com",
+    } | more
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
+def test_nothing_is_found_where_all_is_well(well: Home) -> None:
+    with smtp_server() as server:
+        assert found(well, **relay(server.port)) == {}
+        assert server.received == []
+
+
+def test_without_a_relay_mails_wait_and_that_is_said(well: Home) -> None:
+    assert found(well) == {
+        "mail": ("look", "No relay is set: mails wait in the outbox. Set [mail] host and sender."),
+    }
+
+
+def test_a_relay_that_is_down_refuses_or_says_nothing_is_told_apart(well: Home) -> None:
+    with nobody() as port:
+        assert found(well, **relay(port)) == {
+            "mail": (
+                "wrong",
+                f"localhost:{port}: The mail server localhost:{port} cannot be reached: Connection refused",
+            ),
+        }
+    with canned_server(b"554 5.7.1 Not you\r\n") as port:
+        assert found(well, **relay(port)) == {"mail": ("wrong", f"localhost:{port}: 5.7.1 Not you")}
+    with canned_server(b"", hang_up=False) as port:
+        assert found(well, **relay(port)) == {
+            "mail": ("wrong", f"localhost:{port}: The mail server fell silent: timed out"),
+        }
+
+
+def test_mail_settings_that_cannot_be_used_are_said(well: Home) -> None:
+    assert found(well, **relay(25, KEYDESK_MAIL_HOST="relay.example.com")) == {
+        "mail": (
+            "wrong",
+            "Mail to relay.example.com needs TLS; without it only this machine (localhost) may be used.",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("later", "unwell"),
+    [
+        (timedelta(minutes=2), False),
+        (timedelta(minutes=2, seconds=1), True),
+    ],
+)
+def test_a_worker_that_has_been_silent_for_more_than_two_minutes_is_not_alive(
+    well: Home, later: timedelta, unwell: bool
+) -> None:
+    sentence = f"was last heard at {NOW:%Y-%m-%d %H:%M}Z. Restart it."
+
+    said = found(well, NOW + later).get("worker", ("ok", ""))
+
+    assert (said[0], said[1].endswith(sentence)) == (("wrong", True) if unwell else ("ok", False))
+
+
+def test_no_worker_is_said(home: Home) -> None:
+    assert found(home)["worker"] == (
+        "wrong",
+        "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`.",
+    )
+    database.dispose()
+
+
+def test_a_clock_that_was_put_back_is_seen_by_the_newest_event(well: Home) -> None:
+    said = found(well, NOW - timedelta(hours=1))
+
+    assert said["clock"][0] == "wrong"
+    assert said["clock"][1].endswith(f"and here it is {NOW - timedelta(hours=1):%H:%M}Z; set the clock right.")
+
+
+def test_a_price_list_that_is_missing_is_named(well: Home) -> None:
+    well.sql("UPDATE company SET price_list = 'OLD' WHERE external_id = 'fjell-1001'")
+
+    assert found(well)["prices"] == (
+        "look",
+        f"No price list OLD in NOK is in force for {NOW:%Y-%m}; publish one with `keydesk prices publish`.",
+    )
+
+
+def test_an_audit_log_with_a_gap_is_wrong(well: Home) -> None:
+    well.sql("DELETE FROM event WHERE seq = 7")
+
+    assert found(well)["events"] == ("wrong", "Event 7 is missing: the log goes from 6 to 8.")
+
+
+def test_the_wrong_pepper_and_one_that_others_read_are_wrong(well: Home) -> None:
+    well.pepper.chmod(0o640)
+    assert found(well)["pepper"] == (
+        "wrong",
+        (
+            "The pepper file ~/.config/keydesk/keydesk.pepper can be read by others (mode 0640). "
+            "Run `chmod 600 ~/.config/keydesk/keydesk.pepper`."
+        ),
+    )
+    well.pepper.chmod(0o600)
+    well.pepper.write_text("1:" + "ab" * 32 + "\n", encoding="ascii")
+    assert found(well)["pepper"] == (
+        "wrong",
+        (
+            "The pepper file has not the version 1 that this store's keys were made with, so none of them would be "
+            "accepted. Restore the right pepper file."
+        ),
+    )
+
+
+def test_a_folder_that_others_can_enter_is_said(well: Home) -> None:
+    well.store.parent.chmod(0o755)
+
+    assert found(well)["store"] == (
+        "look",
+        "Others can enter ~/.local/share/keydesk; run `chmod 700 ~/.local/share/keydesk`.",
+    )
+
+
+def test_a_key_about_whose_end_nobody_can_be_told_is_said(well: Home) -> None:
+    well.issue()
+    well.sql("UPDATE company_user SET email = '', email_ascii = ''")
+    with well.opened():
+        database.run_sql("UPDATE api_key SET expires_on = ?", (f"{NOW + timedelta(days=2):%Y-%m-%d}",))
+    well.keydesk("run", "expiry-notices")
+
+    assert found(well)["notices"] == (
+        "look",
+        "Keys that expire with nobody to tell: 1. Give each somebody to notify, at the desk.",
+    )
+
+
+def test_a_store_that_is_not_there_ends_the_visit(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+
+    said = home.keydesk("doctor")
+
+    assert (said.status, said.err) == (1, "")
+    assert [line.split()[:2] for line in said.out.splitlines()] == [["ok", "settings"], ["wrong", "store"]]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_has_one_finding_a_line_and_1_says_that_something_is_wrong(home: Home) -> None:
+    said = home.keydesk("doctor")
+
+    about = [line.split()[:2] for line in said.out.splitlines() if line.split()[1] not in {"disk", "sqlite"}]
+    assert (said.status, said.err) == (1, "")
+    assert about == [
+        ["ok", "settings"],
+        ["ok", "store"],
+        ["ok", "pepper"],
+        ["ok", "clock"],
+        ["wrong", "worker"],
+        ["look", "mail"],
+        ["ok", "events"],
+    ]
