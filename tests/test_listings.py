@@ -56,6 +56,7 @@ def test_a_key_is_shown_with_all_that_a_person_decides_by(empty_store: str) -> N
         used_from="10.1.2.3",
         uses=48211,
         zone="Europe/Oslo",
+        api_access=True,
     )
 
 

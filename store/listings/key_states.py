@@ -10,7 +10,7 @@ from store.rules import acceptance, calendar
 STATES = ("live", "expiring", "expired", "retiring", "retired", "revoked", "off")
 
 
-def refusal_of(facts: acceptance.Facts, now: datetime) -> str | None:
+def refusal_of(facts: acceptance.Facts[datetime], now: datetime) -> str | None:
     """Why the key is refused in an environment that it covers; None when it is accepted."""
     return acceptance.refusal(facts, "sandbox" if facts.environment == "sandbox" else "prod", now)
 

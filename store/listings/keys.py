@@ -7,6 +7,7 @@ from datetime import date, datetime
 from store.database import run_sql
 from store.fields import instant, seconds
 from store.filters import Grammar, Term, fold, like, one_of, parse
+from store.keys import EXPIRING_DAYS
 from store.listings.key_states import STATES, refusal_of, state_condition, state_of
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
 from store.rules import acceptance, calendar, expiry
@@ -28,7 +29,7 @@ class KeyScope:
 
     company_id: int | None
     now: datetime
-    expiring_days: int = 14
+    expiring_days: int = EXPIRING_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class KeyRow:
     used_from: str | None
     uses: int
     zone: str
+    api_access: bool  # whether the company has it enabled
 
 
 def ids(scope: KeyScope, needle: str = "", order: str = "newest", limit: int | None = None) -> Ids:
@@ -98,7 +100,7 @@ _ROWS = """
 """
 
 
-def rows(wanted: Sequence[int], now: datetime, expiring_days: int = 14) -> dict[int, KeyRow]:
+def rows(wanted: Sequence[int], now: datetime, expiring_days: int = EXPIRING_DAYS) -> dict[int, KeyRow]:
     """The rows of these keys by id, as they stand now."""
     found = run_sql(_ROWS.format(marks=marks(wanted)), list(wanted)).fetchall()
     return {int(row[0]): _row(row, now, expiring_days) for row in found}
@@ -150,6 +152,7 @@ def _row(row: Sequence[object], now: datetime, expiring_days: int) -> KeyRow:
         used_from=None if used_from is None else str(used_from),
         uses=0 if uses is None else _number(uses),
         zone=str(zone),
+        api_access=facts.integration_enabled,
     )
 
 

@@ -19,8 +19,9 @@ class Crumbs(Line):
 
     def lead(self, places: Sequence[str]) -> None:
         """The way from the start to here."""
-        self.places = tuple(places)
-        self.refresh()
+        if tuple(places) != self.places:
+            self.places = tuple(places)
+            self.refresh()
 
     def render(self) -> Text:
         """The way, shortened in its middle so that the admin can always be read."""

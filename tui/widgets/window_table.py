@@ -22,6 +22,8 @@ from textual.strip import Strip
 
 Ids: TypeAlias = "array[int]"
 
+CURSOR = "window-table--cursor"
+RESTING = "window-table--resting"
 BLOCK = 64  # rows asked for at once
 _KEPT = 4096  # rows remembered
 _ROOMY = 100  # from so many cells on two stand between columns, below one
@@ -46,13 +48,14 @@ class WindowTable(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     WindowTable { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }
     WindowTable > .window-table--header { text-style: bold; color: $text-muted; }
-    WindowTable > .window-table--cursor { background: $surface-lighten-2; text-style: bold; }
-    WindowTable:focus > .window-table--cursor { background: $primary; color: $text; text-style: bold; }
+    WindowTable > .window-table--cursor { background: $primary; color: $text; text-style: bold; }
+    WindowTable > .window-table--resting { background: $surface-lighten-2; text-style: bold; }
     WindowTable > .window-table--dim { color: $text-muted; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "window-table--header",
         "window-table--cursor",
+        "window-table--resting",
         "window-table--dim",
     }
     # With priority, keys are handled in the order in which they were typed: an act meets the row it was meant for.
@@ -122,7 +125,7 @@ class WindowTable(ScrollView, can_focus=True):
 
     def show(self, ids: Ids, empty: Text, *, from_start: bool = False) -> None:
         """Take a new snapshot. The cursor stays on its row, and that on its line, when it is still there."""
-        before = self.cursor_id
+        before, seen = self.cursor_id, self.visible_ids
         line = self.cursor - self.scroll_offset.y
         self.ids, self.empty = ids, empty
         self._asked.clear()
@@ -132,7 +135,8 @@ class WindowTable(ScrollView, can_focus=True):
         top = max(0, min(self.cursor - max(0, line), len(ids) - self._lines))
         self.scroll_to(y=top, animate=False, force=True, immediate=True)
         self._into_view()
-        self.refresh()
+        if not seen or seen != self.visible_ids:
+            self.refresh()
         self.post_message(self.Moved(self))
 
     def change_columns(self, columns: Sequence[Column]) -> None:
@@ -168,8 +172,8 @@ class WindowTable(ScrollView, can_focus=True):
             top = self.scroll_offset.y
             self._into_view()
             if self.scroll_offset.y == top:
-                for row in (old, index):
-                    self.refresh(Region(0, row - top + 1, self.size.width, 1))
+                self._draw_line(old)
+                self._draw_line(index)
             self.post_message(self.Moved(self))
 
     def action_move(self, rows: int) -> None:
@@ -201,11 +205,14 @@ class WindowTable(ScrollView, can_focus=True):
 
     def on_focus(self) -> None:
         """The cursor's colour tells where the keys go."""
-        self.refresh()
+        self._draw_line(self.cursor)
 
     def on_blur(self) -> None:
         """The cursor's colour tells where the keys go."""
-        self.refresh()
+        self._draw_line(self.cursor)
+
+    def _draw_line(self, index: int) -> None:
+        self.refresh(Region(0, index - self.scroll_offset.y + 1, self.size.width, 1))
 
     @property
     def _lines(self) -> int:
@@ -230,7 +237,7 @@ class WindowTable(ScrollView, can_focus=True):
         index = y - 1 + self.scroll_offset.y
         if index >= len(self.ids):
             return Strip.blank(width, self.rich_style)
-        name = "window-table--cursor" if index == self.cursor else ""
+        name = "" if index != self.cursor else CURSOR if self.has_focus else RESTING
         row = self._row(index)
         if row is None:
             return self._strip([("…", "")], name or "window-table--dim")
@@ -254,11 +261,11 @@ class WindowTable(ScrollView, can_focus=True):
             return Strip([*segments, Segment(cells[0][0], base)]).adjust_cell_length(width, base)
         for (text, style), (column, size) in zip(cells, widths, strict=True):
             own = Style.parse(style) if isinstance(style, str) else style
-            if name == "window-table--cursor":
+            if name in {CURSOR, RESTING}:
                 own = Style()  # one colour on the cursor's line, so that it can always be read
             segments.append(Segment(_fitted(text, size, right=column.right), base + own))
             segments.append(Segment(" " * _gap(width), base))
-        return Strip(segments).adjust_cell_length(width, base)
+        return Strip(segments).adjust_cell_length(width, base).simplify()  # a third of the bytes over a line
 
     def _fitting(self, width: int) -> list[Column]:
         return [column for column in self.columns if column.wide <= width < column.below]
