@@ -7,7 +7,6 @@ from datetime import date, datetime
 from store.database import run_sql
 from store.fields import instant, seconds
 from store.filters import Grammar, Term, fold, like, one_of, parse
-from store.keys import EXPIRING_DAYS
 from store.listings.key_states import STATES, refusal_of, state_condition, state_of
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
 from store.rules import acceptance, calendar, expiry
@@ -20,6 +19,7 @@ GRAMMAR: Grammar = {
     "resource": None,
     "label": None,
 }
+EXPIRING_DAYS = 14  # from then on a key is shown as expiring
 ORDERS = ("newest", "expiry")  # expiry: those that end next first, after them what has ended, the latest first
 
 
