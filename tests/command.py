@@ -93,7 +93,9 @@ class Home:
         with self.opened():
             return list(database.run_sql(text, values).fetchall())
 
-    def issue(self, *, environment: Environment = "prod", at: datetime = NOW - timedelta(days=3)) -> keys.Created:
+    def issue(
+        self, *, environment: Environment = "prod", at: datetime = NOW - timedelta(days=3), days: int = 200
+    ) -> keys.Created:
         """API Access for Fjellbekk, and a key of Kari's, by store functions as the desk calls them."""
         with self.opened():
             company = Company.get(Company.external_id == "fjell-1001")
@@ -107,7 +109,7 @@ class Home:
                 environment=environment,
                 kind="standard",
                 label="erp-sync",
-                expires_on=at.date() + timedelta(days=200),
+                expires_on=at.date() + timedelta(days=days),
                 now=at,
             )
 

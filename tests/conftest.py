@@ -37,11 +37,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where a migrated, empty store is that this process is bound to; a session is open for the test's thread."""
+def store_location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a migrated, empty store is that this process is bound to; nothing is open yet."""
     if request.param == "sqlite":
         location = str(tmp_path / "keydesk.db")
         shutil.copy(request.getfixturevalue("sqlite_template"), location)
+        Path(location).chmod(0o600)
         drop = None
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
@@ -50,11 +51,17 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         location = server.url(name)
         drop = name
     database.bind(location)
-    with database.session():
-        yield location
+    yield location
     database.dispose()
     if drop:
         server.sql(f"DROP DATABASE {drop} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_store(store_location: str) -> Iterator[str]:
+    """The same, with a session open for the test's thread."""
+    with database.session():
+        yield store_location
 
 
 @pytest.fixture(scope="session")
