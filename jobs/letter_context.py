@@ -221,7 +221,7 @@ class SandboxFailed(CompanyContext):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLines(CompanyContext):
-    """A company's lines of one month (`2026-11`); drafts until `final_on` where that is given."""
+    """A company's final lines of one month (`2026-11`)."""
 
     month: str
     lines: tuple[InvoiceLine, ...]
@@ -229,7 +229,6 @@ class InvoiceLines(CompanyContext):
     vat: str
     gross: str
     billing_reference: Annotated[str, Foreign(empty="(none)")]
-    final_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -239,7 +239,6 @@ def _invoice_lines() -> dict[str, Context]:
             vat=sums[1],
             gross=sums[2],
             billing_reference=_HOSTILE if company == _HOSTILE else "PO 4711 / Åse" if lines else "",
-            final_on=date(2026, 12, 4) if lines else None,
         )
 
     access = InvoiceLine(

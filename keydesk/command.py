@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Beyond those, as others have them: 70 a fault of the program, 75 the claim is somebody else's, 130 Ctrl+C, 141 the
     reader of the output has gone.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no Å still gets its answer
@@ -168,6 +171,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _act(acts: "argparse._SubParsersAction[_Parser]", name: str, text: str) -> argparse.ArgumentParser:
+    return acts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+
 def _desk(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--read-only", action="store_true", help="show everything, change nothing")
 
@@ -179,6 +186,10 @@ def _worker(verb: argparse.ArgumentParser) -> None:
         type=_instant,
         metavar="INSTANT",
         help="live through simulated time from this UTC instant instead of reading the clock, then end",
+    )
+    verb.add_argument("--on-a-copy", action="store_true", help="say that simulated time may write into this store")
+    verb.add_argument(
+        "--believe-clock", action="store_true", help="the clock is right now; forget that a worker saw a later time"
     )
     verb.add_argument("--days", type=_number, default=40, help="how many simulated days (default 40)")
     verb.add_argument("--step-minutes", type=_number, default=30, help="how far each simulated tick goes (default 30)")
@@ -205,55 +216,59 @@ def _import(verb: argparse.ArgumentParser) -> None:
 def _prices(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
     for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
-        act = acts.add_parser(name, help=text)
+        act = _act(acts, name, text)
         act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
 
 
 def _admin(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    add = acts.add_parser("add", help="let somebody in")
+    add = _act(acts, "add", "let somebody in")
     add.add_argument("name")
     add.add_argument("--role", choices=("operator", "company-admin", "auditor"), required=True)
     add.add_argument("--company", metavar="ID", help="the one company (its external id) that this admin sees")
     add.add_argument("--key", type=Path, metavar="FILE", help="a file with the public SSH key; - for standard input")
-    key = acts.add_parser("add-key", help="another public key for an admin")
+    key = _act(acts, "add-key", "another public key for an admin")
     key.add_argument("name")
     key.add_argument("--key", type=Path, metavar="FILE", required=True)
-    remove = acts.add_parser("remove-key", help="take a public key away")
+    remove = _act(acts, "remove-key", "take a public key away")
     remove.add_argument("fingerprint")
-    disable = acts.add_parser("disable", help="end an admin's access at once")
+    disable = _act(acts, "disable", "end an admin's access at once")
     disable.add_argument("name")
-    acts.add_parser("list", help="who may log in")
+    _act(acts, "list", "who may log in")
 
 
 def _key(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    accept = acts.add_parser("accept", help="read a key from standard input and answer in JSON")
-    accept.add_argument("--environment", choices=("prod", "sandbox"), required=True)
+    accept = _act(acts, "accept", "read a key from standard input and answer in JSON")
+    accept.add_argument("--environment", choices=("prod", "sandbox"), required=True, help="asked for")
     accept.add_argument("--address", default="", help="where the call came from, kept as the last use")
     accept.add_argument("--why", action="store_true", help="say the reason too (for admins, not for callers)")
-    show = acts.add_parser("show", help="all that is known of a key")
+    show = _act(acts, "show", "all that is known of a key")
     show.add_argument("handle", help="key_… as the desk shows it")
-    revoke = acts.add_parser("revoke", help="end a key at once and for good")
-    revoke.add_argument("handle")
-    revoke.add_argument("--reason", required=True)
+    revoke = _act(acts, "revoke", "end a key at once and for good")
+    revoke.add_argument("handle", help="key_… as the desk shows it")
+    revoke.add_argument("--reason", required=True, help="kept, and told to those who are notified")
 
 
 def _sandbox(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    claim = acts.add_parser("next", help="take the refreshes that are due; one JSON object a line")
-    claim.add_argument("--limit", type=_number, default=1)
+    claim = _act(acts, "next", "take the refreshes that are due; one JSON object a line")
+    claim.add_argument("--limit", type=_number, default=1, help="how many at most (default 1)")
     claim.add_argument("--lease-minutes", type=_number, default=60, help="how long they are yours (default 60)")
     for name, text in (("done", "the sandbox is fresh"), ("fail", "it went wrong"), ("heartbeat", "still at it")):
-        act = acts.add_parser(name, help=text)
+        act = _act(acts, name, text)
         act.add_argument("token", help="what `next` gave you")
-        if name != "heartbeat":
+        if name == "heartbeat":
+            act.add_argument("--lease-minutes", type=_number, default=60, help="how long from now (default 60)")
+        else:
             act.add_argument("--message", required=name == "fail", default="")
 
 
 def _job(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "job", help="expiry-notices, sandbox-refresh, invoice-lines, invoice-final, deliver-mail, housekeeping"
+        "job",
+        metavar="JOB",
+        help="expiry-notices, sandbox-refresh, invoice-lines, invoice-final, deliver-mail, housekeeping, tidying",
     )
     verb.add_argument("--as-of", type=_day, metavar="DATE", help="as if it were that local day")
     verb.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
@@ -261,18 +276,24 @@ def _job(verb: argparse.ArgumentParser) -> None:
 
 def _mail(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    show = acts.add_parser("show", help="one mail of the outbox: its text, attempts and the relay's answers")
+    show = _act(acts, "show", "one mail of the outbox: its text, attempts and the relay's answers")
     show.add_argument("id", type=_number, nargs="?", help="its number; without one, the newest mails are listed")
-    preview = acts.add_parser("preview", help="a sample of a kind of mail")
+    preview = _act(acts, "preview", "a sample of a kind of mail")
     preview.add_argument("kind", nargs="?", help="the kind; without one, the kinds are listed")
     preview.add_argument("--html", type=Path, metavar="FILE", help="write the HTML part there")
     preview.add_argument("--eml", type=Path, metavar="FILE", help="write the whole message there")
-    test = acts.add_parser("test", help="queue a test mail to an address")
+    resend = _act(acts, "resend", "send a mail again that failed, or whose answer was lost")
+    resend.add_argument("id", type=_number)
+    dismiss = _act(acts, "dismiss", "decide that a mail is not sent (again)")
+    dismiss.add_argument("id", type=_number)
+    dismiss.add_argument("--reason", required=True)
+    test = _act(acts, "test", "queue a test mail to an address")
     test.add_argument("address")
 
 
 def _events(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("act", choices=("verify",))
+    verb.add_argument("--noted", metavar="HEAD", help="a head that was noted earlier, as NUMBER:HASH")
 
 
 def _backup(verb: argparse.ArgumentParser) -> None:
@@ -281,10 +302,10 @@ def _backup(verb: argparse.ArgumentParser) -> None:
 
 def _ssh(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    keys = acts.add_parser("authorized-keys", help="AuthorizedKeysCommand: print the key if it may log in")
+    keys = _act(acts, "authorized-keys", "AuthorizedKeysCommand: print the key if it may log in")
     keys.add_argument("type", help="%%t")
     keys.add_argument("blob", help="%%k")
-    acts.add_parser("session", help="ForceCommand: open the desk for whoever's key sshd checked")
+    _act(acts, "session", "ForceCommand: open the desk for whoever's key sshd checked")
 
 
 def _number(text: str) -> int:

@@ -72,17 +72,35 @@ def chained(previous: str, row: dict[str, Any]) -> str:
     return hashlib.sha256((previous + canonical([row[name] for name in _COLUMNS])).encode()).hexdigest()
 
 
-def verify() -> tuple[int, str | None]:
-    """How many events were read, and a sentence about the first that does not fit, None when all do."""
-    link, expected = "", 1
+@dataclass(frozen=True)
+class Chain:
+    """What was found: how many events fit, the hash of the last of them, a sentence about the first that does not."""
+
+    events: int
+    head: str
+    fault: str | None = None
+
+
+def verify(known: tuple[int, str] | None = None) -> Chain:
+    """Read the whole log. `known` is the number and hash of an event as it was noted elsewhere.
+
+    A chain alone cannot show that its end was cut off, or that all of it was written anew; a noted head does.
+    """
+    link, count = "", 0
     for row in _stored():
-        if row["seq"] != expected:
-            return expected - 1, f"Event {expected} is missing: the log goes from {expected - 1} to {row['seq']}."
-        link = chained(link, row)
-        if link != row["hash"]:
-            return expected, f"Event {expected} was changed after it was written: its hash does not fit."
-        expected += 1
-    return expected - 1, None
+        if row["seq"] != count + 1:
+            return Chain(count, link, f"Event {count + 1} is missing: the log goes from {count} to {row['seq']}.")
+        following = chained(link, row)
+        if following != row["hash"]:
+            return Chain(count, link, f"Event {count + 1} was changed after it was written: its hash does not fit.")
+        link, count = following, count + 1
+        if known is not None and known[0] == count and known[1] != link:
+            return Chain(count, link, f"Event {count} is not the one that was noted: the log was written anew.")
+    if known is not None and known[0] > count:
+        return Chain(
+            count, link, f"The log ends with event {count}, but event {known[0]} was noted: its end is cut off."
+        )
+    return Chain(count, link)
 
 
 def _stored() -> Iterator[dict[str, Any]]:

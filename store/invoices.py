@@ -10,7 +10,7 @@ from store.database import writing
 from store.errors import KeydeskError, Refused
 from store.events import Fact
 from store.rules import calendar, expiry, money
-from store.rules.rating import Invoice, KeyFact, Policy, cost_sentence, difference
+from store.rules.rating import Invoice, KeyFact, Policy, cost_sentence, difference, quantity_words
 from store.rules.rating import rate as rate_facts
 from store.rules.rating.facts import KeyKind
 from store.rules.rating.invoice import Line
@@ -164,7 +164,7 @@ def _mails(company: Company, stored: InvoiceMonth, lines: list[InvoiceLine]) -> 
             {
                 "description": line.description,
                 "because": line.because,
-                "quantity": line.quantity,
+                "quantity": quantity_words(line.quantity, line.unit),
                 "unit_price": f"{line.currency} {line.unit_price}",
                 "net": money.amount(line.net_minor, line.currency),
             }
@@ -174,7 +174,6 @@ def _mails(company: Company, stored: InvoiceMonth, lines: list[InvoiceLine]) -> 
         "vat": money.amount(stored.vat_minor, stored.currency),
         "gross": money.amount(stored.gross_minor, stored.currency),
         "billing_reference": company.billing_reference,
-        "final_on": None,
     }
     for recipient in recipients.recipients(company.id):
         yield mail_contexts.owed(

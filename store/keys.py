@@ -147,6 +147,12 @@ def rotate(actor: Actor, peppers: Peppers, key_id: int, now: datetime, expires_o
             before=_told(key, resource),
             after={**_told(created.key, resource), "old_works_until": mail_contexts.instant_text(key.ends_at)},
         )
+        made.event(
+            "key.create",
+            _subject(created.key),
+            company_id,
+            after={**_told(created.key, resource), "rotated_from": key.handle},
+        )
         notices.withdraw(key.id, "the key was rotated", now)
         for owed in mail_contexts.about_key(
             "key_rotated",
@@ -190,19 +196,6 @@ def impact(key_id: int) -> Impact:
     """What revoking the key would hit."""
     used = LastUse.get_or_none(LastUse.key == key_id)
     return Impact(None, "", 0) if used is None else Impact(used.at, used.address, used.uses)
-
-
-def state(key: Key, now: datetime, *, today: date, enabled: bool) -> str:
-    """What the desk shows: revoked, retired, retiring, expired, off (API Access disabled), expiring or live."""
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.ends_at <= now:
-        return "retired" if key.rotated_at is not None else "expired"
-    if not enabled:
-        return "off"
-    if key.rotated_at is not None:
-        return "retiring"
-    return "expiring" if expiry.days_left(key.expires_on, today) <= EXPIRING_DAYS else "live"
 
 
 def _locked(key_id: int) -> Key:

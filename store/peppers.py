@@ -79,7 +79,9 @@ def read_secret(path: Path, what: str, otherwise: str) -> str:
         ) from None
     with os.fdopen(descriptor, encoding="utf-8") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
+        # systemd lets the unit's user read a credential by an ACL, and its mask stands where the group's bits do.
+        granted = os.environ.get("CREDENTIALS_DIRECTORY")
+        if mode & (0o037 if granted and path.parent == Path(granted) else 0o077):
             raise SettingsWrong(f"The {what} {path} can be read by others (mode {mode:04o}). Run `chmod 600 {path}`.")
         try:
             return file.read()

@@ -1,4 +1,4 @@
-"""What a user installs: the wheel has one top-level name, its templates, and a command that works. Run by `make check`."""
+"""What a user installs: a wheel with one top-level name, its mails, and a command that works. Run by `make check`."""
 
 import os
 import subprocess
@@ -50,7 +50,9 @@ def run_installed(wheel: Path, folder: Path) -> None:
         )
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-        require(done.returncode == expect, f"keydesk {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        require(
+            done.returncode == expect, f"keydesk {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     require("keydesk worker" in keydesk("--help"), "the help page")
@@ -60,7 +62,7 @@ def run_installed(wheel: Path, folder: Path) -> None:
     keydesk("worker", "--once")
 
 
-def require(held: bool, what: str) -> None:  # noqa: FBT001 - an assertion that optimisation cannot take out
+def require(held: bool, what: str) -> None:
     if not held:
         sys.exit(f"The built wheel is wrong: {what}")
 

@@ -1,7 +1,7 @@
 """The people and companies of these tests.
 
-Nordlys AS in Oslo pays for twelve licences. Åse is an active, licensed co-worker and the one to notify; Bo is active but
-not licensed; Cecilie has left. Sydlys ApS in Copenhagen is somebody else's business. Olav is an operator.
+Nordlys AS in Oslo pays for twelve licences. Åse is an active, licensed co-worker and the one to notify; Bo is active
+but not licensed; Cecilie has left. Sydlys ApS in Copenhagen is somebody else's business. Olav is an operator.
 """
 
 from dataclasses import dataclass

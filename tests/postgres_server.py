@@ -127,7 +127,7 @@ def binaries() -> Path:
     for find in tried:
         try:
             found = find()
-        except (ImportError, IndexError):
+        except (ImportError, ValueError):
             continue
         if (found / "postgres").exists():
             return found
@@ -144,4 +144,4 @@ def _from_wheel() -> Path:
 
 
 def _from_distribution() -> Path:
-    return sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    return max(Path("/usr/lib/postgresql").glob("*/bin"))

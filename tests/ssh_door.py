@@ -70,7 +70,7 @@ class SshDoor:
         self.process = subprocess.Popen(
             [SSHD or "", "-D", "-e", "-f", scratch / "sshd_config"],
             stderr=self.log,
-            preexec_fn=self._child,  # noqa: PLW1509 - the child runs one system call
+            preexec_fn=self._child,
         )
         self._wait()
 

@@ -145,7 +145,7 @@ def test_a_url_that_would_give_a_secret_away_is_refused(url: str, sentence: str)
 def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     bind(f"postgresql://keydesk@/keydesk?host={tmp_path}")
 
-    with pytest.raises(StoreUnavailable, match="does not answer. Check that it runs"), session():
+    with pytest.raises(StoreUnavailable, match=r"does not answer\. Check that it runs"), session():
         pass
 
 

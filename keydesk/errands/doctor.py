@@ -13,7 +13,7 @@ from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
-from store import database, events, installation, notices, outgoing, prices, runs
+from store import clock_seen, database, events, installation, notices, outgoing, prices, runs
 from store.database import session
 from store.errors import KeydeskError
 from store.rules import price_lists
@@ -109,6 +109,14 @@ def _clock(now: datetime) -> Finding:
             "clock",
             f"The newest event is of {newest.at:%Y-%m-%d %H:%M}Z, and here it is {now:%H:%M}Z; set the clock right.",
         )
+    seen = clock_seen.latest()
+    if seen is not None and seen > now + timedelta(minutes=5):
+        return Finding(
+            "wrong",
+            "clock",
+            f"A worker has already lived through {seen:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
+            "until then nothing is planned. Set the clock right, or restore the store from before.",
+        )
     return Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
 
 
@@ -146,6 +154,8 @@ def _work(now: datetime) -> Iterator[Finding]:
         yield Finding(
             "look", "mail", f"Mails that may or may not have arrived: {waiting.ambiguous}. Settle them at the desk."
         )
+    if waiting.failed:
+        yield Finding("look", "mail", f"Mails that no server took: {waiting.failed}. The desk says why, under Mails.")
     unreachable = len(notices.unreachable())
     if unreachable:
         yield Finding(
@@ -158,12 +168,11 @@ def _work(now: datetime) -> Iterator[Finding]:
     for parked in InvoiceMonth.select().where(InvoiceMonth.state == "parked").limit(5):
         yield Finding("wrong", "invoices", f"{parked.month} of company {parked.company.external_id}: {parked.error}")
     yield from _missing_prices(now)
-    count, fault = events.verify()
-    yield (
-        Finding("ok", "events", f"{count:,}, one unbroken chain")
-        if fault is None
-        else Finding("wrong", "events", fault)
-    )
+    chain = events.verify()
+    if chain.fault is None:
+        yield Finding("ok", "events", f"{chain.events:,}, one unbroken chain")
+    else:
+        yield Finding("wrong", "events", chain.fault)
 
 
 def _missing_prices(now: datetime) -> Iterator[Finding]:

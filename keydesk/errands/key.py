@@ -12,7 +12,7 @@ from store import companies, keys, users
 from store.accepting import Acceptor
 from store.database import session
 from store.errors import NotFound, Refused
-from store.integrations import is_enabled
+from store.listings import keys as listings
 from store.rules.acceptance import REASONS
 from store.tables import Key
 
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 
 
 def _accept(given: argparse.Namespace, settings: Settings, now: datetime) -> int:
-    text = sys.stdin.readline(_LONGEST_LINE).strip()
+    text = sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
     acceptor = Acceptor(open_peppers(settings))
     answer = acceptor.accept(text, given.environment, now, given.address)
     said: dict[str, object] = {"accepted": answer.accepted}
@@ -52,7 +52,7 @@ def _show(key: Key, now: datetime) -> None:
     company = companies.get(key.company_id)
     resource = users.get(key.resource_id)
     used = keys.impact(key.id)
-    state = keys.state(key, now, today=companies.today(company, now), enabled=is_enabled(company.id))
+    state = listings.rows([key.id], now)[key.id].state
     said = {
         "handle": key.handle,
         "shown": f"{key.first}…{key.last}",

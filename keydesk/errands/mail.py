@@ -1,4 +1,4 @@
-"""`keydesk mail show|preview|test`."""
+"""`keydesk mail show|resend|dismiss|preview|test`."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from jobs import delivery, letters, mail_preview, messages
 from jobs.messages import Mailbox
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import mail_contexts
+from store import mail_contexts, outgoing
 from store.change import change
 from store.database import session
 from store.errors import FormatWrong, NotFound
@@ -32,6 +32,14 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     with session():
         if given.act == "test":
             return _test(given.address, settings, clock())
+        if given.act == "resend":
+            outgoing.resend(local_actor(), _mail(given.id).id, clock())
+            sys.stdout.write(f"Mail {given.id} is in the outbox again; the worker hands it over.\n")
+            return 0
+        if given.act == "dismiss":
+            outgoing.dismiss(local_actor(), _mail(given.id).id, given.reason, clock())
+            sys.stdout.write(f"Mail {given.id} will not be sent.\n")
+            return 0
         if given.id is None:
             return _list()
         return _show(_mail(given.id), settings, clock())
@@ -117,7 +125,8 @@ def _show(mail: Email, settings: Settings, now: datetime) -> int:
     else:
         try:
             _, raw = delivery.write(mail, still_true(mail, now), sender, now)
-            note = "  (as it would be written now)"
+            kept = "its bytes are no longer kept; " if mail.sent_at else ""
+            note = f"  ({kept}as it would be written now)"
         except NoLongerTrue as reason:
             raw, note = b"", f"  ({reason})"
     facts = [

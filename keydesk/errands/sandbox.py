@@ -15,7 +15,6 @@ from store.database import session
 from store.errors import Refused
 from store.markers import LeaseLost
 
-_LEASE = timedelta(minutes=60)
 LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is no fault
 
 
@@ -28,7 +27,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
             if given.act == "next":
                 return _next(given, clock())
             if given.act == "heartbeat":
-                until = markers.heartbeat(actor, given.token, _LEASE, clock())
+                until = markers.heartbeat(actor, given.token, _lease(given), clock())
                 sys.stdout.write(json.dumps({"lease_until": until.isoformat()}) + "\n")
             elif given.act == "done":
                 markers.done(actor, given.token, given.message, clock())
@@ -41,11 +40,10 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 
 
 def _next(given: argparse.Namespace, now: datetime) -> int:
-    if given.limit < 1 or given.lease_minutes < 1:
-        raise Refused("The limit and the lease must be at least 1.")
+    if given.limit < 1:
+        raise Refused("The limit must be at least 1.")
     claimant = f"{socket.gethostname()}:{os.getppid()}"
-    lease = timedelta(minutes=given.lease_minutes)
-    for claim in markers.claim(local_actor(), given.limit, lease, now, claimant):
+    for claim in markers.claim(local_actor(), given.limit, _lease(given), now, claimant):
         said = {
             "token": claim.token,
             "company": claim.company,
@@ -56,3 +54,9 @@ def _next(given: argparse.Namespace, now: datetime) -> int:
         }
         sys.stdout.write(json.dumps(said) + "\n")
     return 0
+
+
+def _lease(given: argparse.Namespace) -> timedelta:
+    if given.lease_minutes < 1:
+        raise Refused("The lease must be at least one minute.")
+    return timedelta(minutes=given.lease_minutes)

@@ -14,6 +14,8 @@ from jobs.worker import Worker, simulate
 from keydesk import __version__
 from keydesk.opening import open_store
 from keydesk.settings import Settings
+from store import clock_seen
+from store.database import session
 from store.errors import Refused
 
 
@@ -22,7 +24,15 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     open_store(settings)
     log = JsonLog(clock=clock)
     worker = Worker(queues=queues_of(settings, log), clock=clock, log=log, version=__version__)
+    if given.believe_clock:
+        with session():
+            clock_seen.set_to(clock())
     if given.clock_from:
+        if not given.on_a_copy:
+            raise Refused(
+                "Simulated time writes into the store what those days would bring. Take a copy (`keydesk backup`), "
+                "name it in a settings file of its own, and say --on-a-copy."
+            )
         if given.days < 1 or given.step_minutes < 1:
             raise Refused("Simulated time needs at least one day and steps of at least one minute.")
         span, step = timedelta(days=given.days), timedelta(minutes=given.step_minutes)

@@ -13,6 +13,7 @@ from store.rules.rating.facts import (
 )
 from store.rules.rating.invoice import Explain, Invoice, Line
 from store.rules.rating.rate import rate
+from store.rules.rating.sentences import quantity_words
 
 __all__ = [
     "AccessSpan",
@@ -31,6 +32,7 @@ __all__ = [
     "cost_sentence",
     "credit_and_rebill",
     "difference",
+    "quantity_words",
     "rate",
     "too_late",
 ]

@@ -34,6 +34,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def quantity_words(quantity: str, unit: str) -> str:
+    """Write a line's quantity with its unit: "10 users", "2 started blocks of 50,000"."""
+    noun, _, size = unit.partition(" of ")
+    counted_nouns = counted(int(quantity), noun)
+    return f"{counted_nouns} of {int(size):,}" if size else counted_nouns
+
+
 def access_because(users: BilledUsers, on_days: int, month: Month, policy: Policy) -> str:
     """Why the general access fee is due by agreement."""
     known = (month.last_day - month.first_day).days + 1
