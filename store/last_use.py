@@ -59,9 +59,10 @@ class LastUses:
         except BaseException:
             with self._lock:
                 for key_id, later in self._seen.items():
-                    taken.setdefault(key_id, later)
-                    if taken[key_id] is not later:
+                    if key_id in taken:
                         taken[key_id].add(later.at, later.address, later.uses)
+                    else:
+                        taken[key_id] = later
                 self._seen = taken
             raise
         return len(taken)

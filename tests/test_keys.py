@@ -4,9 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
+from peewee import DatabaseError
 
 from store import accepting, events, integrations, keys
 from store.actors import Actor
+from store.database import run_sql
 from store.errors import NotAllowed, NotFound, Refused
 from store.rules.key_format import parse
 from store.tables import Email, Event, Key, KeySpan, LastUse
@@ -331,3 +333,19 @@ def test_a_head_that_was_noted_shows_that_the_end_of_the_log_was_cut_off_or_all_
     known = (noted.events, noted.head)
     assert events.verify(known).fault == "The log ends with event 2, but event 3 was noted: its end is cut off."
     assert events.verify((2, "0" * 64)).fault == "Event 2 is not the one that was noted: the log was written anew."
+
+
+def test_last_uses_that_could_not_be_written_are_kept_for_the_next_time(cast: Cast) -> None:
+    made = key_of(cast.ase)
+    acceptor = accepting.Acceptor(PEPPERS)
+    acceptor.accept(made.secret, "prod", NOON, "10.0.0.1")
+    run_sql("ALTER TABLE last_use RENAME TO out_of_reach")
+    with pytest.raises(DatabaseError):
+        acceptor.last_uses.flush()
+    run_sql("ALTER TABLE out_of_reach RENAME TO last_use")
+    acceptor.accept(made.secret, "prod", NOON + timedelta(seconds=5), "10.0.0.2")
+
+    acceptor.last_uses.flush()
+
+    used = LastUse.get(LastUse.key == made.key.id)
+    assert (used.at, used.address, used.uses) == (NOON + timedelta(seconds=5), "10.0.0.2", 2)
