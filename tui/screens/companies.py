@@ -25,7 +25,7 @@ def _sandbox(row: CompanyRow) -> Text:
 
 _COLUMNS = (
     Column("Company", 14, lambda row: foreign.text(row.name, "" if row.active else "dim"), grow=3),
-    Column("Number", 10, lambda row: foreign.text(row.external_id), grow=1, wide=70),
+    Column("Number", 10, lambda row: foreign.text(row.external_id), grow=1, wide=90),
     Column("API Access", 10, lambda row: cells.state("on") if row.api_access else Text("off", "dim")),
     Column("Keys", 5, _keys, right=True),
     Column("Licences", 8, lambda row: cells.number(row.licences), right=True),

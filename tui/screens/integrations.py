@@ -49,7 +49,7 @@ class Integrations(Section):
             Column("State", 7, lambda row: cells.state("on" if row.enabled_at else "off")),
             Column("Since", 16, lambda row: cells.moment(row.enabled_at, zone)),
             Column("Notified", 20, lambda row: foreign.text(row.told), grow=1),
-            Column("What it is", 54, lambda row: foreign.text(row.summary, "dim"), wide=130),
+            Column("What it is", 57, lambda row: foreign.text(row.summary, "dim"), wide=130),
         )
         super().__init__(desk, Listing("integration", "integrations", columns, _ids, self._rows))
 

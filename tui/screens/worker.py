@@ -1,5 +1,6 @@
 """How the worker is: alive or not, what it has done, and what is due next."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from textual.app import ComposeResult
 from store import runs
 from store.errors import KeydeskError
 from store.listings import work
+from store.listings.upcoming import Upcoming, upcoming
 from store.listings.work import Health, WorkRow
 from store.workers import QUIET_AFTER
 from tui import cells, foreign
@@ -23,8 +25,8 @@ from tui.widgets.window_table import Column
 
 _COLUMNS = (
     Column("Job", 15, lambda row: foreign.text(row.job)),
-    Column("Where", 15, lambda row: foreign.text(row.scope)),
-    Column("Period", 10, lambda row: foreign.text(row.period)),
+    Column("Where", 18, lambda row: foreign.text(row.scope)),
+    Column("Period", 13, lambda row: foreign.text(row.period)),
     Column("State", 7, lambda row: cells.state(row.state)),
     Column("Due UTC", 16, lambda row: cells.moment(row.not_before), wide=90),
     Column("Ended UTC", 16, lambda row: cells.moment(row.finished_at), wide=100),
@@ -73,12 +75,12 @@ class WorkerState(Section):
 
     async def _read_health(self) -> None:
         try:
-            health = await self.desk.reader.read(work.health)
+            now = self.desk.clock()
+            health, coming = await self.desk.reader.read(lambda: (work.health(), upcoming(now)))
         except KeydeskError as fault:
             self.post_message(self.Said(str(fault), "bold"))
             return
-        now = self.desk.clock()
-        for line, text in zip(self.lines, (_alive(health, now), _next(health), _trouble(health)), strict=True):
+        for line, text in zip(self.lines, (_alive(health, now), _next(health, coming), _trouble(health)), strict=True):
             line.say(Text.assemble(" ", text))
 
     def do_open(self) -> None:
@@ -130,9 +132,12 @@ def _alive(health: Health, now: datetime) -> Text:
     return Text.assemble(Text("The worker is alive. ", "green"), seen, error)
 
 
-def _next(health: Health) -> Text:
-    due = [f"{job} {scope} {period} at {cells.spelled(at)}" for job, scope, period, at in health.next_runs]
-    return foreign.text(f"Due next: {'; '.join(due)}" if due else "Nothing is planned and due.")
+def _next(health: Health, coming: Sequence[Upcoming]) -> Text:
+    """What waits for the worker now, then what the clock brings, in UTC."""
+    waiting = [f"{job} {scope} {period}" for job, scope, period, _ in health.next_runs]
+    clock = [f"{one.job} {one.at:%d %b %H:%M} ({one.zone})" for one in coming]
+    before = f"Waiting: {', '.join(waiting)}. " if waiting else ""
+    return foreign.text(f"{before}Next (UTC): {', '.join(clock)}" if clock else f"{before}Nothing is due by the clock.")
 
 
 def _trouble(health: Health) -> Text:
