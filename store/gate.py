@@ -22,54 +22,77 @@ class WriteGate:
     def __init__(self, path: Path, wait_seconds: float) -> None:
         self.path = path
         self.wait_seconds = wait_seconds
+        self._given_up: list[_Place] = []  # the next writer takes one up, so that a hanging holder costs few of them
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Stand in line for the gate and hold it. GateClosedError when it was not one's turn in time."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _Turn(descriptor).wait(self.wait_seconds)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        descriptor = self._at_once()
+        if descriptor is None:
+            descriptor = self._in_line()
         try:
             yield
         finally:
             os.close(descriptor)
 
+    def _at_once(self) -> int | None:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
 
-class _Turn:
+    def _in_line(self) -> int:
+        place = self._place()
+        try:
+            place.came.wait(self.wait_seconds)
+        except BaseException:
+            if not place.give_up():
+                os.close(place.descriptor)
+            raise
+        if place.give_up():
+            self._given_up.append(place)
+            raise GateClosedError
+        return place.descriptor
+
+    def _place(self) -> "_Place":
+        while self._given_up:
+            try:
+                place = self._given_up.pop()
+            except IndexError:  # another thread was quicker
+                break
+            if place.take_up():
+                return place
+        return _Place(self.path)
+
+
+class _Place:
     """A place in the line. The kernel knows no end of waiting, so a thread waits there and can be left behind."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._come = Event()
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.came = Event()
+        self._wanted = True
         self._lock = Lock()
-        self._left = False
+        Thread(target=self._wait, name="write-gate", daemon=True).start()
 
-    def wait(self, seconds: float) -> None:
-        """Until the lock is ours. Otherwise the descriptor is closed, now or when the thread comes to the gate."""
-        Thread(target=self._stand_in_line, name="write-gate", daemon=True).start()
-        try:
-            in_time = self._come.wait(seconds)
-        except BaseException:
-            if not self._leave():
-                os.close(self._descriptor)
-            raise
-        if not in_time and self._leave():
-            raise GateClosedError
-
-    def _stand_in_line(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+    def _wait(self) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         with self._lock:
-            if self._left:
-                os.close(self._descriptor)
-            self._come.set()
+            if not self._wanted:
+                os.close(self.descriptor)
+            self.came.set()
 
-    def _leave(self) -> bool:
-        """Give the place up; whether that was still in time, so that nothing is held."""
+    def give_up(self) -> bool:
+        """Whether its turn had not come, so that nothing is held; when it comes, it is passed on."""
         with self._lock:
-            self._left = not self._come.is_set()
-            return self._left
+            self._wanted = self.came.is_set()
+            return not self._wanted
+
+    def take_up(self) -> bool:
+        """Want a place again that was given up; whether its turn has still to come."""
+        with self._lock:
+            self._wanted = not self.came.is_set()
+            return self._wanted
