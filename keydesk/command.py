@@ -38,7 +38,8 @@ for programs and pipelines
   keydesk key show|revoke         by handle
   keydesk sandbox next|done|fail  take and report sandbox refreshes
   keydesk run JOB                 do one job now, or say what it would do
-  keydesk mail show|preview|test  read mails, see every kind, send a test mail
+  keydesk mail show|resend|dismiss read a mail, and settle what became of it
+  keydesk mail preview|test       see every kind of mail; send a test mail
   keydesk events verify           check the chain of the audit log
   keydesk backup FILE             a checked copy, while everything runs
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the caller has closed it
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no Å still gets its answer
@@ -171,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _act(acts: "argparse._SubParsersAction[_Parser]", name: str, text: str) -> argparse.ArgumentParser:
+def _act(acts: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
     return acts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
 
 
@@ -255,7 +256,11 @@ def _sandbox(verb: argparse.ArgumentParser) -> None:
     claim = _act(acts, "next", "take the refreshes that are due; one JSON object a line")
     claim.add_argument("--limit", type=_number, default=1, help="how many at most (default 1)")
     claim.add_argument("--lease-minutes", type=_number, default=60, help="how long they are yours (default 60)")
-    for name, text in (("done", "the sandbox is fresh"), ("fail", "it went wrong"), ("heartbeat", "still at it")):
+    for name, text in (
+        ("done", "report that it is fresh"),
+        ("fail", "report why it is not"),
+        ("heartbeat", "go on holding it"),
+    ):
         act = _act(acts, name, text)
         act.add_argument("token", help="what `next` gave you")
         if name == "heartbeat":

@@ -172,7 +172,8 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
             ) from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsWrong(f"The settings file {path} cannot be read ({error}).") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsWrong(f"The settings file {path} cannot be read ({why}).") from None
     try:
         read = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -426,7 +426,7 @@ def test_what_is_asked_of_no_key_job_or_claim_is_refused(home: Home) -> None:
         ("run", "deliver-mail"): "No relay is set: mails wait in the outbox. Set [mail] host and sender.",
         ("run", "deliver-mail", "--dry-run"): "Mails are handed over now or not at all; ",
         ("sandbox", "done", "x"): "This is not a token of a claim; `keydesk sandbox next` prints one.",
-        ("sandbox", "next", "--limit", "0"): "The limit and the lease must be at least 1.",
+        ("sandbox", "next", "--limit", "0"): "The limit must be at least 1.",
         ("mail", "preview", "spam"): "There is no kind of mail called spam; there are key_created, ",
     }
 

@@ -37,5 +37,8 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FormatWrong(f"The price file {path} is not there.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FormatWrong(f"The price file {path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise FormatWrong(f"The price file {path} is not TOML: {error}.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise FormatWrong(f"The price file {path} cannot be read: {why}.") from None
