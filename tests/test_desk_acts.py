@@ -15,7 +15,7 @@ from tui.app import DeskApp
 from tui.screens.company import CompanyPage
 from tui.screens.home import HomePage
 
-pytestmark = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 
 
 def a_key(**more: object) -> KeyRow:

@@ -8,7 +8,7 @@ from hostile_world import hostile_world
 
 from store.tables import Event, Key
 
-pytestmark = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 
 
 def hidden(desk: DeskStage) -> list[str]:

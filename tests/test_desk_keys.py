@@ -9,7 +9,7 @@ from store.actors import Actor
 from store.rules import key_format
 from store.tables import Event, Key, User
 
-pytestmark = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 
 
 async def test_the_first_page_lists_companies_and_enter_leads_to_keys_and_escape_back(empty_store: str) -> None:

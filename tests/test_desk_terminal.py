@@ -26,7 +26,7 @@ SEQUENCE = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*(?P<csi>[@-~])|\](?P<osc>[0-9]+)[^\x07\x1b]*(?:\x07|\x1b\\)|(?P<other>[^\[\]]))"
 )
 
-pytestmark = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 
 
 class _Screen(pyte.Screen):
@@ -58,7 +58,7 @@ class Terminal:
                 "PYTHONPATH": f"{ROOT}:{PROGRAM.parent}",
                 "TERM": "xterm-256color",
             },
-            preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignore_hangup else None,  # noqa: PLW1509
+            preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignore_hangup else None,
         )
         os.close(theirs)
 

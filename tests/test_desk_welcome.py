@@ -9,7 +9,7 @@ from desk_world import AUDITOR
 from store import installation
 from store.tables import Company
 
-pytestmark = pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
