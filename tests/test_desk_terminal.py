@@ -126,7 +126,7 @@ def test_it_opens_and_the_keys_of_its_footer_work_and_it_is_silent_when_nothing_
     terminals.append(desk)
 
     first = desk.shows("1 of 3 companies")
-    assert [len(line) <= 80 for line in first.splitlines()] == [True] * 24
+    assert [len(line) <= 80 for line in first.split("\n")] == [True] * 24
     desk.type("\r")
     desk.shows("Companies › Fjord AS › API keys")
     desk.shows("ERP export")
