@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from email_validator import EmailNotValidError, validate_email
-
 from store.errors import FormatWrong
 from store.rules.text import one_line
 
@@ -26,6 +24,9 @@ class Address:
 
 def check_address(text: str) -> Address:
     """Read an address, without asking DNS; FormatWrong when it is not one, or when no server could be told of it."""
+    # Late: it costs every start of the desk 40 ms, and most never check an address.
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
+
     trimmed = text.strip()
     quoted = f"“{one_line(trimmed, 80)}”"
     if not trimmed:
