@@ -314,17 +314,19 @@ def _ssh(verb: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below a thousand million")
+    return int(text)
 
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        read = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-12-01") from None
+    if not 2000 <= read.year < 2200:
+        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name a day from 2000 to 2199")
+    return read
 
 
 def _instant(text: str) -> datetime:
@@ -332,4 +334,6 @@ def _instant(text: str) -> datetime:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-11-23T00:00") from None
+    if not 2000 <= read.year < 2200:
+        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name one from 2000 to 2199")
     return read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)

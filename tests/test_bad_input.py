@@ -190,6 +190,28 @@ def test_another_keydesk_that_hangs_in_a_write_is_waited_for_and_then_named(home
     assert home.keydesk("mail", "test", "ase@example.com").status == 0
 
 
+def test_a_key_is_accepted_also_where_its_last_use_cannot_be_kept(home: Home) -> None:
+    key = home.issue()
+    accept = ("key", "accept", "--environment", "prod")
+
+    home.store.chmod(0o400)
+    read_only = home.keydesk(*accept, stdin=key.secret, before=as_an_ordinary_owner)
+    home.store.chmod(0o600)
+    with (home.store.parent / "keydesk.db.gate").open("wb") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        busy = home.keydesk(*accept, stdin=key.secret, **ONE_SECOND)
+        refused = home.keydesk(*accept, stdin=key.secret.swapcase(), **ONE_SECOND)
+
+    for said, why in ((read_only, " is read-only; "), (busy, " for more than 1 s; ")):
+        assert (said.status, said.out.startswith('{"accepted": true, ')) == (0, True)
+        assert said.err.startswith("keydesk: The last use was not kept. ")
+        assert (why in said.err, said.err.count("\n")) == (True, 1)
+    assert (refused.status, refused.out, refused.err) == (3, '{"accepted": false}\n', "")
+    assert home.sql("SELECT count(*) FROM last_use") == [(0,)]
+    assert home.keydesk(*accept, stdin=key.secret).err == ""
+    assert home.sql("SELECT uses FROM last_use") == [(1,)]
+
+
 def test_a_full_disk_loses_nothing(home: Home) -> None:
     home.issue()
     before = home.counts()
@@ -427,6 +449,7 @@ def test_what_is_asked_of_no_key_job_or_claim_is_refused(home: Home) -> None:
         ("run", "deliver-mail", "--dry-run"): "Mails are handed over now or not at all; ",
         ("sandbox", "done", "x"): "This is not a token of a claim; `keydesk sandbox next` prints one.",
         ("sandbox", "next", "--limit", "0"): "The limit must be at least 1.",
+        ("sandbox", "next", "--lease-minutes", "10081"): "The lease must be from 1 to 10,080 minutes (a week).",
         ("mail", "preview", "spam"): "There is no kind of mail called spam; there are key_created, ",
     }
 

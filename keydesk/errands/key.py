@@ -11,7 +11,7 @@ from keydesk.settings import Settings
 from store import companies, keys, users
 from store.accepting import Acceptor
 from store.database import session
-from store.errors import NotFound, Refused
+from store.errors import NotFound, Refused, StoreUnavailable
 from store.listings import keys as listings
 from store.rules.acceptance import REASONS
 from store.tables import Key
@@ -44,7 +44,11 @@ def _accept(given: argparse.Namespace, settings: Settings, now: datetime) -> int
     elif given.why:
         said |= {"reason": answer.reason, "why": REASONS.get(answer.reason, "This is not written like a key.")}
     sys.stdout.write(json.dumps(said) + "\n")
-    acceptor.last_uses.flush()
+    sys.stdout.flush()
+    try:
+        acceptor.last_uses.flush()
+    except StoreUnavailable as fault:  # the answer stands: the last use is information, not a right
+        sys.stderr.write(f"keydesk: The last use was not kept. {fault}\n")
     return 0 if answer.accepted else 3
 
 

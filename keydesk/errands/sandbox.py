@@ -15,6 +15,7 @@ from store.database import session
 from store.errors import Refused
 from store.markers import LeaseLost
 
+_LONGEST_LEASE_MINUTES = 7 * 24 * 60
 LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is no fault
 
 
@@ -57,6 +58,6 @@ def _next(given: argparse.Namespace, now: datetime) -> int:
 
 
 def _lease(given: argparse.Namespace) -> timedelta:
-    if given.lease_minutes < 1:
-        raise Refused("The lease must be at least one minute.")
+    if not 1 <= given.lease_minutes <= _LONGEST_LEASE_MINUTES:
+        raise Refused(f"The lease must be from 1 to {_LONGEST_LEASE_MINUTES:,} minutes (a week).")
     return timedelta(minutes=given.lease_minutes)

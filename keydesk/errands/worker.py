@@ -33,8 +33,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
                 "Simulated time writes into the store what those days would bring. Take a copy (`keydesk backup`), "
                 "name it in a settings file of its own, and say --on-a-copy."
             )
-        if given.days < 1 or given.step_minutes < 1:
-            raise Refused("Simulated time needs at least one day and steps of at least one minute.")
+        if not 1 <= given.days <= 3660 or not 1 <= given.step_minutes <= 1440:
+            raise Refused("Simulated time takes 1 to 3660 days, in steps of 1 to 1440 minutes.")
         span, step = timedelta(days=given.days), timedelta(minutes=given.step_minutes)
         simulate(worker, given.clock_from, span, step)
         return 0
