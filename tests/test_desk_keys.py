@@ -111,7 +111,6 @@ async def test_what_cannot_be_done_to_a_key_is_not_offered_and_says_why(empty_st
         assert {"expiry": "e", "rotate": "r", "revoke": "x", "copy handle": "c"}.items() <= desk.hints.items()
         await desk.press("c")
         assert desk.message.startswith(desk.page.section.row.handle)
-        assert desk.app.clipboard == desk.page.section.row.handle
 
 
 async def test_a_filter_narrows_as_one_types_and_escape_takes_it_away(empty_store: str) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,10 @@ def test_it_opens_and_the_keys_of_its_footer_work_and_it_is_silent_when_nothing_
     desk.shows("ERP export")
     desk.type("\x1b[B")
     desk.shows("2 of 10 keys")
+    assert b"\x1b]52;" not in desk.raw
+    desk.type("c")
+    desk.shows("was sent to your terminal")
+    assert re.findall(rb"\x1b\]52;c;([^\x07]+)\x07", desk.raw) == [b64encode(handle_on(desk.text()).encode())]
     desk.type("/")
     desk.type("env:sandbox\r")
     desk.shows("1 of 1 key")
@@ -213,6 +218,13 @@ def test_a_fault_of_the_program_is_one_line_and_a_reference_without_any_value(
     assert "ValueError" in kept
     assert "desk_program.py" in kept
     assert "s3cr3t" not in kept + desk.raw.decode(errors="replace")
+
+
+def handle_on(screen: str) -> str:
+    """The key's handle that the status line names."""
+    found = re.search(r"key_[0-9a-f]{16}", screen)
+    assert found is not None
+    return found[0]
 
 
 def kinds(raw: bytes) -> set[str]:

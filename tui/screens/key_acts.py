@@ -1,6 +1,5 @@
 """What is done to keys: ask in a dialog, let the store do it, show what came of it."""
 
-import base64
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
@@ -129,15 +128,6 @@ async def revoke(app: Desk, desk: Surroundings, row: KeyRow) -> None:
         revoked = await carried_out(app, desk, lambda: keys.revoke(desk.actor, row.id, reason, desk.clock()))
         if revoked is not None:
             _tell(app, f"{row.first}…{row.last} is revoked; it is refused from now on.")
-
-
-def copy(app: Desk, text: str) -> None:
-    """Send a text to the terminal's clipboard (OSC 52); inside tmux through it to the terminal outside as well."""
-    app.copy_to_clipboard(text)
-    driver = app._driver  # noqa: SLF001 - the library sends only the plain form
-    if driver is not None and in_tmux():
-        coded = base64.b64encode(text.encode()).decode()
-        driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{coded}\a\x1b\\")
 
 
 def in_tmux() -> bool:

@@ -12,7 +12,7 @@ from store.listings import events, keys
 from store.listings.keys import KeyRow, KeyScope
 from store.listings.selection import Ids
 from store.rules import calendar
-from tui import cells, foreign
+from tui import cells, clipboard, foreign
 from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
@@ -130,7 +130,7 @@ class KeyList(Section):
 
     def do_copy_handle(self) -> None:
         """The handle is no secret."""
-        key_acts.copy(self.app, self.row.handle)
+        clipboard.copy(self.app, self.row.handle, tmux=key_acts.in_tmux())
         self.post_message(
             self.Said(f"{self.row.handle} was sent to your terminal; if it did not take it, Enter shows it to select.")
         )
