@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from keydesk.errands import demo, demo_names, demo_world
+from keydesk.demonstration import building, names
+from keydesk.errands import demo
 from keydesk.settings import Settings
 from store import database, events, migrations
 from store.database import run_sql, session
@@ -28,7 +29,7 @@ from store.tables import Company, Email, Key, LastUse, User
 
 NOW = datetime(2026, 11, 23, 16, 3, 5, tzinfo=UTC)
 PEPPERS = Peppers({1: b"p" * 32})
-SMALL = [firm for firm in demo_names.FIRMS if firm.id in {"c-1003", "c-1004", "c-1008", "c-1012", "c-1033"}]
+SMALL = [firm for firm in names.FIRMS if firm.id in {"c-1003", "c-1004", "c-1008", "c-1012", "c-1033"}]
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def another_world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     database.bind(str(tmp_path_factory.mktemp("another") / "keydesk.db"))
     migrations.migrate(NOW)
     with session():
-        demo_world.build(NOW, PEPPERS, seed=7, firms=SMALL)
+        building.build(NOW, PEPPERS, seed=7, firms=SMALL)
         found = seen()
     database.dispose()
     return found
@@ -168,7 +169,7 @@ def another_world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_same_seed_and_instant_give_the_same_world_on_both_databases(
     another_world: dict[str, Any], empty_store: str
 ) -> None:
-    demo_world.build(NOW, PEPPERS, seed=7, firms=SMALL)
+    building.build(NOW, PEPPERS, seed=7, firms=SMALL)
 
     assert seen() == another_world
 
@@ -180,7 +181,7 @@ def test_the_world_can_be_built_on_any_day(tmp_path: Path, today: date) -> None:
     migrations.migrate(now)
 
     with session():
-        demo_world.build(now, PEPPERS, firms=SMALL[:2])
+        building.build(now, PEPPERS, firms=SMALL[:2])
         assert change_number() is not None
         newest = run_sql("SELECT max(at) FROM event").fetchone()[0]
     database.dispose()
@@ -190,7 +191,7 @@ def test_the_world_can_be_built_on_any_day(tmp_path: Path, today: date) -> None:
 
 @pytest.fixture
 def catcher(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "keydesk.errands.mail_catcher", str(os.getpid()), str(tmp_path)]
+    command = [sys.executable, "-m", "keydesk.demonstration.mail_catcher", str(os.getpid()), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         yield process
         process.terminate()
@@ -214,7 +215,8 @@ def test_the_mail_catcher_keeps_each_mail_byte_by_byte(catcher: subprocess.Popen
 def test_the_mail_catcher_ends_with_the_process_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
     start_and_wait = (
         "import os, subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-m', 'keydesk.errands.mail_catcher', str(os.getpid()), sys.argv[1]]).wait()"
+        "catcher = 'keydesk.demonstration.mail_catcher'\n"
+        "subprocess.Popen([sys.executable, '-m', catcher, str(os.getpid()), sys.argv[1]]).wait()"
     )
     with subprocess.Popen([sys.executable, "-c", start_and_wait, str(tmp_path)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from keydesk.errands import demo_world
-from keydesk.errands.demo_post import SENDER, Postman
+from keydesk.demonstration import building
+from keydesk.demonstration.post import SENDER, Postman
 from keydesk.settings import Settings
 from store import database, migrations, peppers
 from store.actors import Actor
@@ -38,6 +38,7 @@ tls = "none"
 sender = "{sender}"
 reply_to = "{reply_to}"
 """
+_CATCHER: Final = "keydesk.demonstration.mail_catcher"
 _STOP_SECONDS: Final = 10
 
 
@@ -52,7 +53,7 @@ def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], date
     with _temporary_folder(keep=given.keep) as folder:
         sys.stderr.write("Building a world of forty companies …\n")
         made = build(folder, clock(), given.seed)
-        with _child(folder, "keydesk.errands.mail_catcher", str(folder / "mails"), stdout=subprocess.PIPE) as catcher:
+        with _child(folder, _CATCHER, str(folder / "mails"), stdout=subprocess.PIPE) as catcher:
             _add_mail_server(folder, catcher)
             with _child(folder, "keydesk.bound", "--settings", str(folder / "keydesk.toml"), "worker"):
                 # Late: building a world needs no screen.
@@ -71,7 +72,7 @@ def build(folder: Path, now: datetime, seed: int) -> Peppers:
     made = peppers.make(folder / "keydesk.pepper")
     database.bind(str(folder.absolute() / "keydesk.db"))
     migrations.migrate(now)
-    demo_world.build(now, made, seed, Postman(folder / "mails"))
+    building.build(now, made, seed, Postman(folder / "mails"))
     return made
 
 

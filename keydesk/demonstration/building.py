@@ -4,34 +4,27 @@ Whatever happened is a step at an instant; the steps are done in that order, eac
 transaction. The same seed and `now` give the same world, but for the keys' secrets and handles.
 """
 
-import json
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
-from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from jobs.json_log import JsonLog
 from jobs.schedule import TIMETABLE
 from jobs.worker import Worker
-from keydesk.errands import demo_keys, demo_names
-from keydesk.errands.demo_names import Firm
-from keydesk.errands.demo_prices import PRICES
-from store import admins, importing, installation, integrations, markers, prices
-from store.actors import WORKER, Actor
+from keydesk.demonstration import keys, names
+from keydesk.demonstration.names import Firm
+from keydesk.demonstration.prices import PRICES
+from keydesk.demonstration.world import INGRID, TOR, World
+from store import admins, installation, integrations, markers, prices
+from store.actors import WORKER
 from store.database import run_sql, session, writing
 from store.fields import seconds
 from store.installation import Installation
-from store.last_use import LastUses
 from store.peppers import Peppers
 from store.rules import calendar
 from store.tables import Company, User
-
-INGRID: Final = Actor("ingrid", "operator", "ssh 192.0.2.17")
-TOR: Final = Actor("tor", "operator", "local tty1")
 
 _ADMINS: Final = (("ingrid", "operator", None), ("nora", "auditor", None), ("frida", "company-admin", "c-1003"))
 
@@ -44,53 +37,12 @@ _WATCHED_DAYS: Final = 12  # for so long the real worker has lived through every
 _DELIVERED_DAYS: Final = 2  # for so long mails were written and handed over; writing one takes time
 
 
-@dataclass
-class World:
-    """What the steps share."""
-
-    now: datetime
-    peppers: Peppers
-    random: Random
-    deliver: Callable[[datetime], object]
-    begin: datetime
-    companies: dict[str, int] = field(default_factory=dict)  # external id -> row
-    users: dict[str, list[int]] = field(default_factory=dict)  # external id of the company -> usable resources
-    last_uses: LastUses = field(default_factory=LastUses)
-    steps: list[tuple[datetime, int, Callable[[datetime], object]]] = field(default_factory=list)
-
-    def at(self, when: datetime, act: Callable[[datetime], object]) -> None:
-        """Have something happen then, or as early as the world began, or as late as now."""
-        self.steps.append((min(max(when, self.begin), self.now), len(self.steps), act))
-
-    def days_ago(self, days: float) -> datetime:
-        """An instant, in whole minutes."""
-        return (self.now - timedelta(days=days)).replace(second=0)
-
-    def actor(self) -> Actor:
-        """Whoever sat at the desk."""
-        return INGRID if self.random.random() < 0.7 else TOR
-
-    def tell(self, now: datetime, **whole: list[dict[str, Any]]) -> None:
-        """Have the main system tell of companies, users or licences."""
-        with tempfile.TemporaryDirectory(prefix="keydesk-demo-") as folder:
-            file = Path(folder) / "main-system.json"
-            file.write_text(json.dumps(whole), encoding="utf-8")
-            importing.take(INGRID, [file], now)
-
-    def live(self) -> None:
-        """Do all steps in their order, also those that a step adds for later."""
-        while self.steps:
-            self.steps.sort(key=lambda step: step[:2], reverse=True)
-            when, _, act = self.steps.pop()
-            act(when)
-
-
 def build(
     now: datetime,
     peppers: Peppers,
     seed: int = 1,
     deliver: Callable[[datetime], object] = lambda _now: None,
-    firms: Sequence[Firm] = demo_names.FIRMS,
+    firms: Sequence[Firm] = names.FIRMS,
 ) -> None:
     """Fill the empty, migrated store that this process is bound to. `deliver` hands over the mails of the last days."""
     first_month = calendar.month_of(now.date())
@@ -107,7 +59,7 @@ def build(
                 _settle(world, firm)
         _employ_worker(world)
         world.live()
-        demo_keys.use(world, {world.companies[firm.id]: _end(world, firm) for firm in firms})
+        keys.use(world, {world.companies[firm.id]: _end(world, firm) for firm in firms})
         world.last_uses.flush()
 
 
@@ -119,19 +71,17 @@ def _found(world: World, firms: Sequence[Firm], first_day: date) -> None:
     raised_on = (begin + timedelta(days=40)).date()
     world.tell(
         begin,
-        companies=[demo_names.company_object(firm) for firm in firms],
-        users=[user for firm in firms for user in demo_names.user_objects(firm, world.random)],
-        licences=[
-            told for firm in firms for told in demo_names.licence_objects(firm, first_day, raised_on, world.random)
-        ],
+        companies=[names.company_object(firm) for firm in firms],
+        users=[user for firm in firms for user in names.user_objects(firm, world.random)],
+        licences=[told for firm in firms for told in names.licence_objects(firm, first_day, raised_on, world.random)],
     )
     for name, role, of in _ADMINS:
         admins.add(TOR, name, role, of, None, begin)
     world.companies = {row.external_id: row.id for row in Company.select()}
-    names = {row_id: name for name, row_id in world.companies.items()}
+    ids = {row_id: name for name, row_id in world.companies.items()}
     usable = User.select().where(User.deactivated_at.is_null(), User.licensed_at.is_null(False))
     for user in usable.order_by(User.id):
-        world.users.setdefault(names[user.company_id], []).append(user.id)
+        world.users.setdefault(ids[user.company_id], []).append(user.id)
 
 
 def _end(world: World, firm: Firm) -> datetime:
@@ -143,21 +93,21 @@ def _settle(world: World, firm: Firm) -> None:
     """Enable API Access, make keys, and let happen what happens to a company."""
     company_id, random = world.companies[firm.id], world.random
     told = world.users[firm.id][: random.choice((1, 1, 2))]
-    emails = [f"api@{demo_names.domain(firm)}"] if random.random() < 0.3 else []
+    emails = [f"api@{names.domain(firm)}"] if random.random() < 0.3 else []
 
     def save(when: datetime, *, enabled: bool, who: list[int] = told) -> None:
         integrations.save_api_access(INGRID, company_id, enabled=enabled, user_ids=who, emails=emails, now=when)
 
     enabled_at = world.begin + timedelta(hours=random.randint(1, 200))
     world.at(enabled_at, lambda when: save(when, enabled=True))
-    demo_keys.plan(world, firm, enabled_at, _end(world, firm))
+    keys.plan(world, firm, enabled_at, _end(world, firm))
     if firm.id in _DISABLED:
         world.at(world.days_ago(_DISABLED[firm.id]), lambda when: save(when, enabled=False))
     elif random.random() < 0.2:
         one_more = world.users[firm.id][: len(told) + 1]
         world.at(world.days_ago(random.uniform(0.05, 20)), lambda when: save(when, enabled=True, who=one_more))
     if firm.id in _LEFT:
-        gone = demo_names.company_object(firm, active=False)
+        gone = names.company_object(firm, active=False)
         world.at(world.days_ago(_LEFT[firm.id]), lambda when: world.tell(when, companies=[gone]))
 
 

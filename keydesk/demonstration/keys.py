@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from keydesk.demonstration.names import Firm
+from keydesk.demonstration.world import World
 from store import companies, keys
 from store.rules import calendar, expiry
 from store.rules.key_format import Environment
 from store.tables import Company, Key, User
-
-if TYPE_CHECKING:
-    from keydesk.errands.demo_names import Firm
-    from keydesk.errands.demo_world import World
 
 _LABELS: Final = (
     "erp-sync", "lønn", "timeføring", "BI-eksport", "webshop", "lager", "kundeportal", "årsoppgjør", "mobil-app",
@@ -25,7 +23,7 @@ _EVERY_STATE: Final = frozenset({"c-1001", "c-1014"})
 _MANY_TESTS: Final = frozenset({"c-1004", "c-1017"})  # more than are free
 
 
-def plan(world: "World", firm: "Firm", enabled_at: datetime, until: datetime) -> None:
+def plan(world: World, firm: Firm, enabled_at: datetime, until: datetime) -> None:
     """Plan the keys of a company that has API Access from `enabled_at` to `until`."""
     story = _Story(world, firm, enabled_at, until)
     count = firm.licences + 6 if firm.licences < 5 else world.random.randint(7, 13)
@@ -38,7 +36,7 @@ def plan(world: "World", firm: "Firm", enabled_at: datetime, until: datetime) ->
         story.many_tests()
 
 
-def use(world: "World", ends: dict[int, datetime]) -> None:
+def use(world: World, ends: dict[int, datetime]) -> None:
     """Have most keys used for as long as they worked; `ends` is when API Access ended for some companies (row ids)."""
     random = world.random
     for key in Key.select().order_by(Key.id):
@@ -55,7 +53,7 @@ def use(world: "World", ends: dict[int, datetime]) -> None:
 class _Story:
     """What can become of a company's keys. Times are days before now, expiry dates days from today."""
 
-    def __init__(self, world: "World", firm: "Firm", enabled_at: datetime, until: datetime) -> None:
+    def __init__(self, world: World, firm: Firm, enabled_at: datetime, until: datetime) -> None:
         self.world = world
         self.random = world.random
         self.firm = firm

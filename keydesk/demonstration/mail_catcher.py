@@ -1,6 +1,6 @@
 """A mail server for the demo: takes every mail on loopback and keeps it as a file, sends none.
 
-`python -m keydesk.errands.mail_catcher PARENT FOLDER` prints the port that it listens on, and ends with its parent.
+`python -m keydesk.demonstration.mail_catcher PARENT FOLDER` prints its port, and ends with its parent.
 """
 
 import asyncio
