@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -44,6 +45,8 @@ def bind(location: str, *, password: str | None = None, lock_wait_seconds: int =
     if location.startswith(("postgresql://", "postgres://")):
         _gate = None
         _proxy.initialize(_postgresql(location, password, lock_wait_seconds))
+    elif "://" in location:
+        raise SettingsWrong("The store's location is a file's path or postgresql://user@host/name; correct it.")
     else:
         path = Path(location)
         _gate = WriteGate(path.with_name(path.name + ".gate"), lock_wait_seconds)
@@ -250,11 +253,19 @@ def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteDatabase:
 
 
 def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> PooledPostgresqlDatabase:
+    if find_spec("psycopg") is None:
+        raise SettingsWrong("PostgreSQL's driver is not installed: run `pip install 'keydesk[postgres]'`.")
     parts = urlsplit(url)
     if parts.password:
         raise SettingsWrong(
             "The store's URL holds a password; put it into a file of mode 0600 and name that in `store.password_file`."
         )
+    try:
+        port, name = parts.port, unquote(parts.path.lstrip("/"))
+    except ValueError as error:
+        raise SettingsWrong(f"The port in the store's URL cannot be used ({error}); correct it.") from None
+    if not name:
+        raise SettingsWrong("The store's URL names no database; write it like postgresql://user@host/name.")
     options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     host = unquote(options.pop("host", "") or parts.hostname or "")
     loopback = host in {"", "localhost", "127.0.0.1", "::1"} or host.startswith("/")
@@ -265,11 +276,11 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
             "PostgreSQL over a network must be verified: add `?sslmode=verify-full` to the store's URL."
         )
     return PooledPostgresqlDatabase(
-        unquote(parts.path.lstrip("/")),
+        name,
         user=unquote(parts.username) if parts.username else None,
         password=password,
         host=host or None,
-        port=parts.port,
+        port=port,
         sslmode=mode,
         connect_timeout=5,
         application_name="keydesk",
@@ -278,7 +289,7 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
         stale_timeout=300,
         timeout=10,
         autoconnect=False,
-        **{name: unquote(value) for name, value in options.items()},
+        **{option: unquote(value) for option, value in options.items()},
     )
 
 

@@ -1,5 +1,6 @@
 """The installed command in a home of its own, as its user meets it."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -156,6 +157,20 @@ def copied(template: Home, path: Path) -> Home:
     shutil.copytree(template.path, path)
     (path / ".config" / "keydesk" / "keydesk.toml").unlink()
     return Home(path)
+
+
+def as_an_ordinary_owner() -> None:
+    """Take root's leave to read and write whatever it likes from the program that is started next."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def one_sentence(home: Home, status: int, err: str) -> str:
+    """What was said, without the places, which differ from run to run."""
+    assert status == 1
+    assert err.startswith("keydesk: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("keydesk: ").rstrip("\n").replace(str(home.path), "~")
 
 
 if __name__ == "__main__":
