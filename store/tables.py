@@ -408,13 +408,44 @@ class ContractTerm(Record):
     reference = CharField(max_length=128)
 
 
+class UsageBatch(Record):
+    """One file of usage that was taken in, from one source; taken once."""
+
+    source = CharField(max_length=64)  # the gateway or machine it comes from
+    batch = CharField(max_length=128)  # what the source calls it, or the file's SHA-256
+    received_at = InstantField()  # when Keydesk learned of it; what came after a month was final is late
+    rows = BigIntegerField()
+    rejected = BigIntegerField()
+
+    class Meta:
+        indexes = ((("source", "batch"), True),)
+
+
+class UsageDay(Record):
+    """How much one key was used on one local day of its company, as one batch told it."""
+
+    batch_id: int
+    batch = ForeignKeyField(UsageBatch, on_delete="RESTRICT", index=False)
+    company_id: int
+    company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
+    key_id: int
+    key = ForeignKeyField(Key, on_delete="RESTRICT", index=False)
+    day = DayField()
+    environment = CharField(max_length=8, constraints=[Check("environment IN ('prod', 'sandbox')")])
+    requests = BigIntegerField()
+    bytes = BigIntegerField()  # request and response bodies
+
+    class Meta:
+        indexes = ((("company", "day", "key", "environment", "batch"), True),)
+
+
 class InvoiceMonth(Record):
-    """One company's month: rated, parked with its error, or final."""
+    """One company's month: rated, parked with its error, held for review with its reason, or final."""
 
     company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
     month = CharField(max_length=7, index=True)
-    state = CharField(max_length=8, constraints=[Check("state IN ('draft', 'parked', 'final')")])
+    state = CharField(max_length=8, constraints=[Check("state IN ('draft', 'parked', 'held', 'final')")])
     currency = CharField(max_length=3)
     net_minor = BigIntegerField(default=0)
     vat_minor = BigIntegerField(default=0)
@@ -445,7 +476,15 @@ class InvoiceLine(Record):
     gross_minor = BigIntegerField()
     discount_minor = BigIntegerField()
     net_minor = BigIntegerField()
-    status = CharField(max_length=16)  # ok, needs_review
+    status = CharField(max_length=16)  # ok, needs_review; after a person's decision approved or waived
+    decided_by = CharField(max_length=64, null=True)
+    decided_at = InstantField(null=True)
+    corrects = CharField(max_length=96, null=True)  # the month and line that an adjustment, credit or rebill puts right
+    transfer = CharField(
+        max_length=16,
+        default="to-transfer",
+        constraints=[Check("transfer IN ('to-transfer', 'transferred', 'do-not-transfer')")],
+    )
     reason = CharField(max_length=16)
     price_list = CharField(max_length=64)
     explain = JsonField()
@@ -462,5 +501,5 @@ TABLES: tuple[type[Record], ...] = (
     Company, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail, Key, KeySpan, LastUse,
     Email, Notice,
     Run, Worker, ClockSeen, RefreshMarker,
-    PriceList, ContractTerm, InvoiceMonth, InvoiceLine,
+    PriceList, ContractTerm, UsageBatch, UsageDay, InvoiceMonth, InvoiceLine,
 )
