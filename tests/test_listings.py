@@ -7,14 +7,15 @@ import pytest
 from desk_world import KARI, NOW, company, enable, key, small_world, user
 
 from store import installation
-from store.errors import FormatWrong
+from store.errors import FormatWrong, NotAllowed
 from store.installation import Installation
 from store.listings import companies, emails, events, invoice_lines, keys, nights, users, work
 from store.listings.companies import CompanyRow
+from store.listings.emails import Unsettled
 from store.listings.key_states import STATES
 from store.listings.keys import KeyRow, KeyScope
 from store.listings.users import UserRow
-from store.tables import Company, Event, LastUse, User
+from store.tables import Company, Email, Event, Key, LastUse, User
 
 
 def labels(scope: KeyScope, needle: str, order: str = "newest") -> list[str]:
@@ -191,6 +192,32 @@ def test_an_admin_of_one_company_gets_no_other(empty_store: str) -> None:
     assert companies.newer(fjord.id, 0) == 0
 
 
+def test_an_admin_of_one_company_gets_no_mail_and_no_notice_of_another(empty_store: str) -> None:
+    fjord = small_world()
+    kiwi = Company.get(Company.name == "Kiwi Ltd")
+    Email.update(state="failed").where(Email.company_id == kiwi.id).execute()
+    ours, theirs = emails.mail_ids(fjord.id), emails.mail_ids(kiwi.id)
+
+    assert sorted([*ours, *theirs]) == sorted(emails.mail_ids(None))
+    assert {row.company for row in emails.mail_rows(ours).values()} == {"Fjord AS"}
+    assert {row.company for row in emails.mail_rows(theirs).values()} == {"Kiwi Ltd"}
+    assert emails.newer_mails(kiwi.id, "", 0) == len(theirs)
+    assert emails.mail(fjord.id, theirs[0]) is None
+    assert [found.id for only in (None, kiwi.id) if (found := emails.mail(only, theirs[0]))] == [theirs[0]] * 2
+    assert emails.unsettled(fjord.id) == Unsettled()
+    assert emails.unsettled(kiwi.id) == emails.unsettled(None) == Unsettled(failed=len(theirs))
+    assert [len(emails.notice_ids(only)) for only in (None, fjord.id, kiwi.id)] == [1, 1, 0]
+    assert [emails.newer_notices(only, "", 0) for only in (None, fjord.id, kiwi.id)] == [1, 1, 0]
+
+
+def test_an_admin_of_one_company_gets_nothing_of_the_worker_who_works_for_all(empty_store: str) -> None:
+    of = small_world().id
+
+    for read in (lambda: work.ids(of), lambda: work.newer(of, "", 0), lambda: work.health(of)):
+        with pytest.raises(NotAllowed, match="your login reaches one; ask an operator"):
+            read()
+
+
 def test_a_user_is_shown_with_keys_and_whether_anybody_can_be_reached(empty_store: str) -> None:
     fjord = small_world()
     ids = users.ids(fjord.id, "ola")
@@ -218,11 +245,11 @@ def test_a_user_is_shown_with_keys_and_whether_anybody_can_be_reached(empty_stor
 def test_mails_notices_runs_nights_lines_and_events_are_listed_newest_first(empty_store: str) -> None:
     fjord = small_world()
 
-    mails, notices = emails.mail_ids(), emails.notice_ids("state:unreachable")
-    runs, dark, lines, log = work.ids(), nights.ids(fjord.id), invoice_lines.ids(fjord.id), events.ids(fjord.id)
+    mails, notices = emails.mail_ids(None), emails.notice_ids(None, "state:unreachable")
+    runs, dark, lines, log = work.ids(None), nights.ids(fjord.id), invoice_lines.ids(fjord.id), events.ids(fjord.id)
 
     assert list(mails) == sorted(mails, reverse=True)
-    assert emails.mail_rows(emails.mail_ids("state:sent")).popitem()[1].subject == "A new API key"
+    assert emails.mail_rows(emails.mail_ids(None, "state:sent")).popitem()[1].subject == "A new API key"
     assert [emails.notice_rows(notices)[one].recipient for one in notices] == [""]
     assert [work.rows(runs)[one].state for one in runs] == ["missed", "held", "due", "failed", "done"]
     assert [nights.rows(dark)[one].state for one in dark] == ["due", "missed", "failed", "done"]
@@ -235,10 +262,10 @@ def test_every_list_has_its_filter(empty_store: str) -> None:
     of = small_world().id
 
     found = [
-        emails.mail_ids("to:user1 kind:revoked company:fjord"),
-        emails.mail_ids("-state:queued"),
-        emails.notice_ids("company:fjord -to:x"),
-        work.ids("job:sandbox state:held oslo"),
+        emails.mail_ids(None, "to:user1 kind:revoked company:fjord"),
+        emails.mail_ids(None, "-state:queued"),
+        emails.notice_ids(None, "company:fjord -to:x"),
+        work.ids(None, "job:sandbox state:held oslo"),
         nights.ids(of, "state:failed rsync"),
         invoice_lines.ids(of, "month:2026-10 state:draft access"),
         events.ids(of, "act:revoke by:kari leaked"),
@@ -260,12 +287,24 @@ def test_what_happened_to_a_key_is_found_by_its_first_and_last_characters(empty_
 def test_the_workers_health_is_read_at_once(empty_store: str) -> None:
     small_world()
 
-    health = work.health()
+    health = work.health(None)
 
     assert [worker.host for worker in health.workers] == ["host"]
     assert health.next_runs == (("sandbox-refresh", "Europe/Oslo", "2026-11-22", NOW + timedelta(hours=2)),)
     assert (health.failing, health.held, health.mails_in_doubt, health.unreachable) == (1, 1, 0, 1)
-    assert health.mails_waiting == len(emails.mail_ids("state:queued"))
+    assert health.mails_waiting == len(emails.mail_ids(None, "state:queued"))
+
+
+@pytest.mark.parametrize("cure", [{"revoked_at": NOW}, {"expires_on": date(2028, 1, 1)}, {"rotated_at": NOW}])
+def test_a_key_that_nobody_was_told_of_is_red_until_it_owes_that_notice_no_more(
+    empty_store: str, cure: dict[str, object]
+) -> None:
+    small_world()
+    before = work.health(None).unreachable
+
+    Key.update(**cure).where(Key.label == "ERP export").execute()
+
+    assert (before, work.health(None).unreachable) == (1, 0)
 
 
 def test_a_filter_that_cannot_be_read_is_refused_by_every_list(empty_store: str) -> None:
@@ -273,7 +312,7 @@ def test_a_filter_that_cannot_be_read_is_refused_by_every_list(empty_store: str)
         lambda: keys.ids(KeyScope(None, NOW), "state:gone"),
         lambda: companies.ids(None, "label:x"),
         lambda: users.ids(1, "env:prod"),
-        lambda: work.ids("state:gone"),
+        lambda: work.ids(None, "state:gone"),
     )
 
     for read in reads:

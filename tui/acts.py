@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from store.actors import READ, Actor
 from store.listings.companies import CompanyRow
+from store.listings.emails import MailRow
 from store.listings.keys import KeyRow
 from store.listings.nights import NightRow
 from store.listings.work import WorkRow
@@ -138,6 +139,20 @@ def _again(situation: Situation) -> str | None:
     return "Only a night that failed or was missed can be refreshed again."
 
 
+def _resend(situation: Situation) -> str | None:
+    row = situation.row
+    if isinstance(row, MailRow) and row.state in {"failed", "ambiguous"}:
+        return None
+    return "Only a mail that failed, or whose answer was lost, is sent again."
+
+
+def _dismiss(situation: Situation) -> str | None:
+    row = situation.row
+    if isinstance(row, MailRow) and row.state in {"queued", "failed", "ambiguous"}:
+        return None
+    return "Only a mail that waits, failed, or whose answer was lost is put aside."
+
+
 def _run_now(situation: Situation) -> str | None:
     row = situation.row
     if isinstance(row, WorkRow) and row.state in {"due", "failed", "missed"}:
@@ -158,12 +173,14 @@ ACTS: tuple[Act, ...] = (
     Act("edit_expiry", "Edit expiry date", "expiry", ("e",), KEY_LISTS, 2, "key.edit-expiry", _edit_expiry),
     Act("rotate", "Rotate key", "rotate", ("r",), KEY_LISTS, 2, "key.rotate", _rotate),
     Act("revoke", "Revoke key", "revoke", ("x",), KEY_LISTS, 3, "key.revoke", _revoke),
-    Act("copy_handle", "Copy the key's handle", "copy handle", ("c",), KEY_LISTS, why_not=_has_key),
+    Act("resend", "Send the mail again", "resend", ("r",), ("mails",), 2, "mail.resend", _resend),
+    Act("dismiss", "Put the mail aside", "put aside", ("x",), ("mails",), 2, "mail.dismiss", _dismiss),
     Act("filter", "Filter the list", "filter", ("slash",), why_not=_filter),
     Act("back", "Back", "back", ("escape", "backspace", "q"), why_not=_back),
+    Act("copy_handle", "Copy the key's handle", "copy handle", ("c",), KEY_LISTS, why_not=_has_key),
     Act("sort", "Sort: newest first or next to expire first", "sort", ("s",), KEY_LISTS),
-    Act("go_company", "Go to the key's company", "company", ("o",), ("keys", "mails"), why_not=_needs_row),
     Act("swap", "Mails or notices", "mails/notices", ("v",), ("mails",)),
+    Act("go_company", "Go to the company", "company", ("o",), ("keys", "mails"), why_not=_needs_row),
     Act(
         "again",
         "Refresh the sandbox again",

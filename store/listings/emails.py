@@ -1,4 +1,4 @@
-"""The lists of mails and of notices."""
+"""The lists of mails and of notices. `only`: the one company that the admin may see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,14 +52,22 @@ class NoticeRow:
     email_id: int | None
 
 
-def mail_ids(needle: str = "", limit: int | None = None) -> Ids:
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Mails that nobody but a person can settle, by state."""
+
+    failed: int = 0
+    ambiguous: int = 0
+
+
+def mail_ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
     """Newest first."""
-    return read_ids("SELECT e.id FROM email e", _mail_conditions(needle), "e.id DESC", limit)
+    return read_ids("SELECT e.id FROM email e", _mail_conditions(only, needle), "e.id DESC", limit)
 
 
-def newer_mails(needle: str, after_id: int) -> int:
+def newer_mails(only: int | None, needle: str, after_id: int) -> int:
     """How many mails were queued after one."""
-    conditions = _mail_conditions(needle)
+    conditions = _mail_conditions(only, needle)
     conditions.add("e.id > ?", after_id)
     return count("SELECT COUNT(*) FROM email e", conditions)
 
@@ -77,20 +85,30 @@ def mail_rows(wanted: Sequence[int]) -> dict[int, MailRow]:
     return {int(row[0]): _mail(row) for row in found}
 
 
-def mail(email_id: int) -> Email | None:
-    """One mail with its bytes and its context."""
+def mail(only: int | None, email_id: int) -> Email | None:
+    """One mail with its bytes and its context; None for another company's too."""
     found: Email | None = Email.get_or_none(Email.id == email_id)
-    return found
+    return found if found is not None and only in {None, found.company_id} else None
 
 
-def notice_ids(needle: str = "", limit: int | None = None) -> Ids:
+def unsettled(only: int | None) -> Unsettled:
+    """What waits for a person."""
+    conditions = Conditions()
+    conditions.add("e.state IN ('failed', 'ambiguous')")  # word for word as in the partial index
+    if only is not None:
+        conditions.add("e.company_id = ?", only)
+    text = f"SELECT e.state, COUNT(*) FROM email e{conditions.where()} GROUP BY e.state"
+    return Unsettled(**{str(state): int(mails) for state, mails in run_sql(text, conditions.values).fetchall()})
+
+
+def notice_ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
     """Newest first."""
-    return read_ids(_NOTICES_FROM.format(columns="n.id"), _notice_conditions(needle), "n.id DESC", limit)
+    return read_ids(_NOTICES_FROM.format(columns="n.id"), _notice_conditions(only, needle), "n.id DESC", limit)
 
 
-def newer_notices(needle: str, after_id: int) -> int:
+def newer_notices(only: int | None, needle: str, after_id: int) -> int:
     """How many notices were written after one."""
-    conditions = _notice_conditions(needle)
+    conditions = _notice_conditions(only, needle)
     conditions.add("n.id > ?", after_id)
     return count(_NOTICES_FROM.format(columns="COUNT(*)"), conditions)
 
@@ -109,8 +127,10 @@ def notice_rows(wanted: Sequence[int]) -> dict[int, NoticeRow]:
     return {int(row[0]): _notice(row) for row in found}
 
 
-def _mail_conditions(needle: str) -> Conditions:
+def _mail_conditions(only: int | None, needle: str) -> Conditions:
     conditions = Conditions()
+    if only is not None:
+        conditions.add("e.company_id = ?", only)
     for term in parse(needle, MAIL_GRAMMAR):
         if term.field == "state":
             states = one_of(term, MAIL_STATES)
@@ -124,8 +144,10 @@ def _mail_conditions(needle: str) -> Conditions:
     return conditions
 
 
-def _notice_conditions(needle: str) -> Conditions:
+def _notice_conditions(only: int | None, needle: str) -> Conditions:
     conditions = Conditions()
+    if only is not None:
+        conditions.add("k.company_id = ?", only)
     for term in parse(needle, NOTICE_GRAMMAR):
         if term.field == "state":
             states = one_of(term, NOTICE_STATES)

@@ -1,11 +1,16 @@
-"""What the worker has done, does and will do: its runs, and how it is."""
+"""What the worker has done, does and will do: its runs, and how it is.
+
+That is about all companies at once. Whoever may see `only` one of them is refused.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from store import notices
 from store.database import run_sql
+from store.errors import NotAllowed
 from store.fields import instant, seconds
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
@@ -54,16 +59,18 @@ class Health:
     held: int  # runs that wait for a person
     mails_waiting: int
     mails_in_doubt: int  # failed or ambiguous
-    unreachable: int  # notices that nobody could get
+    unreachable: int  # keys that expire, or have expired, without anybody knowing
 
 
-def ids(needle: str = "", limit: int | None = None) -> Ids:
+def ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
     """Newest first."""
+    _refuse(only)
     return read_ids("SELECT r.id FROM run r", _conditions(needle), "r.id DESC", limit)
 
 
-def newer(needle: str, after_id: int) -> int:
+def newer(only: int | None, needle: str, after_id: int) -> int:
     """How many runs were planned after one."""
+    _refuse(only)
     conditions = _conditions(needle)
     conditions.add("r.id > ?", after_id)
     return count("SELECT COUNT(*) FROM run r", conditions)
@@ -76,8 +83,9 @@ def rows(wanted: Sequence[int]) -> dict[int, WorkRow]:
     return {int(row[0]): _row(row) for row in found}
 
 
-def health() -> Health:
+def health(only: int | None) -> Health:
     """How the worker is now."""
+    _refuse(only)
     workers = run_sql(
         "SELECT name, host, version, started_at, last_tick, stopped_at, last_error FROM worker"
         " ORDER BY last_tick DESC, id DESC LIMIT 3"
@@ -95,13 +103,18 @@ def health() -> Health:
         held=_count("run WHERE state = 'held'"),
         mails_waiting=_count("email WHERE state IN ('queued', 'claimed', 'handing-over')"),
         mails_in_doubt=_count("email WHERE state IN ('failed', 'ambiguous')"),
-        unreachable=_count("notice WHERE state = 'unreachable'"),
+        unreachable=len(notices.unreachable()),
     )
 
 
 def overdue(now: datetime, grace_seconds: int = 600) -> int:
     """How many runs should have begun more than ten minutes ago."""
     return _count("run WHERE state = 'due' AND not_before < ?", seconds(now) - grace_seconds)
+
+
+def _refuse(only: int | None) -> None:
+    if only is not None:
+        raise NotAllowed("The worker works for all companies and your login reaches one; ask an operator.")
 
 
 def _count(what: str, *values: int) -> int:

@@ -140,9 +140,11 @@ class Page(Screen[None]):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While one types into the filter, letters are letters."""
-        del parameters
-        return action != "act" or not isinstance(self.focused, Input)
+        """While one types into the filter, letters are letters. One key may be another act in another section."""
+        if action != "act":
+            return True
+        offered = any(acts.BY_ID[str(name)].offered(self.section.kind) for name in parameters)
+        return offered and not isinstance(self.focused, Input)
 
     def action_act(self, name: str) -> None:
         """Do it, or say why not. While a dialog is on its way, what was meant for it is not taken for an act."""
@@ -150,8 +152,6 @@ class Page(Screen[None]):
             return
         act = acts.BY_ID[name]
         situation = self.situation()
-        if not act.offered(situation.section):
-            return
         why = act.refusal(situation)
         self.tell("" if why is None else why)
         if why is None:

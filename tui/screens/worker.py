@@ -44,15 +44,16 @@ class WorkerState(Section):
 
     def __init__(self, desk: Surroundings) -> None:
         self.lines = (Line(), Line(), Line())
+        only = desk.actor.company_id
         super().__init__(
             desk,
             Listing(
                 "run",
                 "runs",
                 _COLUMNS,
-                lambda needle, _, limit: work.ids(needle, limit),
+                lambda needle, _, limit: work.ids(only, needle, limit),
                 lambda wanted, _: work.rows(wanted),
-                lambda needle, _, after_id: work.newer(needle, after_id),
+                lambda needle, _, after_id: work.newer(only, needle, after_id),
                 work.GRAMMAR,
                 "Nothing was ever planned. Start the worker: keydesk worker",
             ),
@@ -75,8 +76,8 @@ class WorkerState(Section):
 
     async def _read_health(self) -> None:
         try:
-            now = self.desk.clock()
-            health, coming = await self.desk.reader.read(lambda: (work.health(), upcoming(now)))
+            now, only = self.desk.clock(), self.desk.actor.company_id
+            health, coming = await self.desk.reader.read(lambda: (work.health(only), upcoming(now)))
         except KeydeskError as fault:
             self.post_message(self.Said(str(fault), "bold"))
             return
@@ -112,7 +113,7 @@ class WorkerState(Section):
 
     async def _release(self) -> None:
         desk, now = self.desk, self.desk.clock()
-        held = await desk.reader.read(lambda: list(work.ids("state:held")))
+        held = await desk.reader.read(lambda: list(work.ids(desk.actor.company_id, "state:held")))
         question = f"Is it {cells.spelled(now)}? Then {len(held)} held runs are let go."
         details = ("They were held because the clock leapt far ahead of what the worker had seen.",)
         if await self.app.push_screen_wait(ConfirmDialog(question, details, accept="Let go", danger="danger")):
@@ -145,8 +146,8 @@ def _trouble(health: Health) -> Text:
         ("held runs", health.held, "red"),
         ("failing runs", health.failing, "red"),
         ("mails failed or in doubt", health.mails_in_doubt, "red"),
-        ("notices that reached nobody", health.unreachable, "red"),
+        ("keys that expire with nobody to tell", health.unreachable, "red"),
         ("mails waiting", health.mails_waiting, ""),
     ]
     said = [Text(f"{what}: {count:,}", style) for what, count, style in counts if count]
-    return Text(" · ").join(said) if said else Text("No run fails, no mail waits, every notice reached somebody.")
+    return Text(" · ").join(said) if said else Text("No run fails, no mail waits, every key has somebody to tell.")
