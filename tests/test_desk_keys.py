@@ -227,3 +227,17 @@ async def test_an_admin_of_one_company_sees_that_one_only(empty_store: str) -> N
         await desk.press("2")
         await desk.until_seen("1 of 10 keys")
         assert not desk.sees("Kiwi Ltd")
+
+
+async def test_a_filter_that_cannot_be_read_is_answered_in_full_on_a_small_terminal(empty_store: str) -> None:
+    small_world()
+
+    async with at_the_desk() as desk:
+        await desk.press("2")
+        await desk.press("slash")
+        await desk.write("colour:red")
+        await desk.until_seen("Put a text with a colon in quotes.")
+        assert desk.sees("There is no field colour: here; the fields are state:, env:, kind:, company:, resource:,")
+        await desk.press("escape")
+        await desk.until(lambda: desk.message == "")
+        assert desk.page.status.size.height == 1
