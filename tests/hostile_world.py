@@ -23,7 +23,7 @@ HOSTILE = (
 )
 # What the program chooses from a fixed set, or parses; nobody else writes into these.
 _OURS = {
-    "time_zone", "currency", "language", "environment", "kind", "state", "code", "expires_on", "expiry_set_on",
+    "time_zone", "currency", "language", "environment", "kind", "state", "transfer", "code", "expires_on", "expiry_set_on",
     "digest", "night", "month", "hash", "folded", "vat_rate", "first", "last", "handle", "email_ascii", "ascii",
     "message_id", "dedupe_key", "external_id", "line_key", "name" , "context", "explain", "rights", "before", "after",
     "bounds", "role",
