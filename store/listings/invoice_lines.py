@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from store.database import run_sql
+from store.fields import instant
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
 from store.tables import InvoiceLine
 
-STATES = ("draft", "parked", "final")
+STATES = ("draft", "parked", "held", "final")
+STATUSES = ("ok", "needs_review", "approved", "waived")
 GRAMMAR: Grammar = {"month": None, "state": STATES}
+OF_MONTH: Grammar = {"status": STATUSES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,10 @@ class LineRow:
 
     id: int
     company_id: int
+    company: str
+    zone: str
     month: str
-    month_state: str  # draft, parked, final
+    month_state: str  # draft, parked, held, final; "so far" or "forecast" while it is not stored
     line_key: str
     revision: int
     description: str
@@ -29,9 +35,14 @@ class LineRow:
     unit: str
     unit_price: str
     currency: str
+    gross_minor: int
     discount_minor: int
     net_minor: int
-    status: str
+    status: str  # ok, needs_review, approved, waived
+    decided_by: str
+    decided_at: datetime | None
+    corrects: str
+    transfer: str
     reason: str
     price_list: str
     explain: Any
@@ -50,10 +61,13 @@ class MonthSum:
     error: str
 
 
-def ids(company_id: int, needle: str = "", limit: int | None = None) -> Ids:
-    """The newest month first, its lines in the invoice's order."""
-    order = "v.month DESC, v.line_key, v.revision"
-    return read_ids("SELECT v.id FROM invoice_line v", _conditions(company_id, needle), order, limit)
+def ids(company_id: int, needle: str = "", limit: int | None = None, *, month: str | None = None) -> Ids:
+    """The newest month first, its lines in the invoice's order; or those of one month."""
+    order = "v.month DESC, v.revision, v.line_key"
+    conditions = _conditions(company_id, needle)
+    if month is not None:
+        conditions.add("v.month = ?", month)
+    return read_ids("SELECT v.id FROM invoice_line v", conditions, order, limit)
 
 
 def newer(company_id: int, needle: str, after_id: int) -> int:
@@ -64,9 +78,12 @@ def newer(company_id: int, needle: str, after_id: int) -> int:
 
 
 _ROWS = """
-    SELECT v.id, v.company_id, v.month, m.state, v.line_key, v.revision, v.description, v.because, v.quantity, v.unit,
-           v.unit_price, v.currency, v.discount_minor, v.net_minor, v.status, v.reason, v.price_list, v.explain
-    FROM invoice_line v LEFT JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month
+    SELECT v.id, v.company_id, c.name, c.time_zone, v.month, COALESCE(m.state, 'draft'), v.line_key, v.revision,
+           v.description, v.because, v.quantity, v.unit, v.unit_price, v.currency, v.gross_minor, v.discount_minor,
+           v.net_minor, v.status, COALESCE(v.decided_by, ''), v.decided_at, COALESCE(v.corrects, ''), v.transfer,
+           v.reason, v.price_list, v.explain
+    FROM invoice_line v JOIN company c ON c.id = v.company_id
+    LEFT JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month
     WHERE v.id IN ({marks})
 """
 
@@ -87,11 +104,17 @@ def months(company_id: int, limit: int = 24) -> tuple[MonthSum, ...]:
     return tuple(MonthSum(*(*row[:6], row[6] or "")) for row in found)
 
 
+_DECIDED_AT = 19  # its place in the columns above
+
+
 def _conditions(company_id: int, needle: str) -> Conditions:
     conditions = Conditions()
     conditions.add("v.company_id = ?", company_id)
-    for term in parse(needle, GRAMMAR):
-        if term.field == "state":
+    for term in parse(needle, {**GRAMMAR, **OF_MONTH}):
+        if term.field == "status":
+            statuses = one_of(term, STATUSES)
+            conditions.add_term(term, f"v.status IN ({marks(statuses)})", *statuses)
+        elif term.field == "state":
             states = one_of(term, STATES)
             of_month = f"""EXISTS (SELECT 1 FROM invoice_month m
                 WHERE m.company_id = v.company_id AND m.month = v.month AND m.state IN ({marks(states)}))"""
@@ -106,5 +129,5 @@ def _conditions(company_id: int, needle: str) -> Conditions:
 
 def _row(row: Sequence[Any]) -> LineRow:
     *plain, explain = row
-    plain[3] = plain[3] or "draft"
+    plain[_DECIDED_AT] = None if plain[_DECIDED_AT] is None else instant(plain[_DECIDED_AT])
     return LineRow(*(*plain, InvoiceLine.explain.python_value(explain)))
