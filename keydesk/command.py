@@ -114,12 +114,16 @@ def now() -> datetime:
 
 
 def _run(given: argparse.Namespace) -> int:
+    status: int
+    if given.errand == "rating":  # anybody's file: neither the user's settings nor a store has a say in it
+        status = import_module("keydesk.errands.rating").run(given)
+        return status
     # Late, so that a verb pays only for what it needs: the worker no Textual, `key accept` neither, the page nothing.
     settings = import_module("keydesk.settings")
     errand = import_module(f"keydesk.errands.{given.errand}")
     # The demo has settings of its own; a slip in the user's file does not keep it from opening.
     read = settings.Settings() if given.errand == "demo" else settings.load(given.settings, os.environ)
-    status: int = errand.run(given, read, now)
+    status = errand.run(given, read, now)
     return status
 
 
@@ -162,6 +166,7 @@ def parser() -> argparse.ArgumentParser:
     _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
     _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
     _prices(verb("prices", "prices", "Check or publish price lists; a published one is never changed."))
+    _invoice(verb("invoice", "invoice", "See, explain and check what companies owe, and put it right."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
     _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
@@ -221,6 +226,14 @@ def _prices(verb: argparse.ArgumentParser) -> None:
     for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
         act = _act(acts, name, text)
         act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
+
+
+def _invoice(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    rate = _act(acts, "rate", "rate months from a file of facts, without a store: our arithmetic, for anybody to check")
+    rate.set_defaults(errand="rating")
+    rate.add_argument("--facts", type=Path, required=True, metavar="FILE", help="JSON; - for standard input")
+    rate.add_argument("--json", action="store_true", help="a JSON list, one object a month in the file's order")
 
 
 def _admin(verb: argparse.ArgumentParser) -> None:

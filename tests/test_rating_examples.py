@@ -9,63 +9,16 @@ from typing import Any
 
 import pytest
 
-from store.rules.money import plain
-from store.rules.rating import Invoice, Line, adjustments, credit_and_rebill, rate
-from store.rules.rating_file import rating_file_from_mapping
+from store.rules.rating_answer import answers
 
 CASES = json.loads((Path(__file__).parent / "billing" / "examples.json").read_text(encoding="utf-8"))
 
 
 def rated(example: dict[str, Any]) -> dict[str, Any]:
     """The answer in the words of the examples."""
-    file = rating_file_from_mapping(
-        {
-            **example,
-            "policy": {**CASES["default_policy"], **example.get("policy", {})},
-            "price_lists": CASES["price_lists"],
-        },
-    )
-    arguments = (file.price_lists, file.policy)
-    invoice = rate(file.facts, file.month, *arguments, file.as_of)
-    answer = written(invoice)
-    for final in file.final:
-        if final.credit_and_rebill:
-            correction = credit_and_rebill(file.facts, final.month, final.lines, *arguments, as_of=file.as_of)
-            answer["credit_note"] = [written_line(line, invoice.currency) for line in correction.credit]
-            answer["rebill"] = written(correction.rebill)["lines"]
-        else:
-            deltas = adjustments(file.facts, final.month, final.lines, *arguments, as_of=file.as_of)
-            answer["adjustments"] = [written_line(line, invoice.currency) for line in deltas]
+    shared = {name: CASES[name] for name in ("default_policy", "price_lists")}
+    ((_, answer),) = answers({**shared, "examples": [example]})
     return answer
-
-
-def written(invoice: Invoice) -> dict[str, Any]:
-    return {
-        "lines": [written_line(line, invoice.currency) for line in invoice.lines],
-        "net_total": plain(invoice.net_minor, invoice.currency),
-        "vat_total": plain(invoice.vat_minor, invoice.currency),
-        "gross_total": plain(invoice.gross_minor, invoice.currency),
-        "explain": invoice.explain,
-    }
-
-
-def written_line(line: Line, currency: str) -> dict[str, Any]:
-    return {
-        "line_key": line.line_key,
-        "quantity": line.quantity,
-        "unit": line.unit,
-        "unit_price": line.unit_price,
-        "gross": plain(line.gross_minor, currency),
-        "discount": plain(line.discount_minor, currency),
-        "net": plain(line.net_minor, currency),
-        "net_minor": line.net_minor,
-        "reason": line.reason,
-        "price_list": line.price_list,
-        "status": line.status,
-        "fraction": line.fraction,
-        "was": line.explain.get("was"),
-        "now": line.explain.get("now"),
-    }
 
 
 def named(answer: Any, expected: Any) -> Any:

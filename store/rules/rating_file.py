@@ -1,6 +1,7 @@
 """A month to rate as a file: the company's facts, the price lists, the policy, and what is already final."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from store.rules.rating.facts import (
     AccessSpan,
     CompanyFacts,
     ContractTerm,
+    Id,
     KeyFact,
     LicenceFact,
     Policy,
@@ -22,6 +24,7 @@ from store.rules.rating.facts import (
 from store.rules.rating.invoice import Line
 from store.rules.reading import Reading
 
+_MONTH = re.compile(r"(?:19|2[0-9])[0-9]{2}-(?:0[1-9]|1[0-2])", re.ASCII)
 _TERM_KINDS: tuple[TermKind, ...] = (
     "unit_price",
     "discount_percent",
@@ -43,7 +46,7 @@ class FinalMonth:
 
 @dataclass(frozen=True, slots=True)
 class RatingFile:
-    """Everything `rate` needs."""
+    """Everything `rate` needs for one month. `path` is where it stands in its file ("" when it is the whole)."""
 
     month: str
     as_of: datetime | None
@@ -51,36 +54,67 @@ class RatingFile:
     price_lists: tuple[PriceList, ...]
     facts: CompanyFacts
     final: tuple[FinalMonth, ...]
+    id: Id | None = None
+    path: str = ""
+
+
+def rating_files(document: object) -> Iterator[RatingFile]:
+    """The months of a file, in its order, each read when it is asked for.
+
+    A file is one month, a list of months, or an object with `examples` and what they share: `price_lists` and
+    `default_policy`. FormatWrong names the path of the first wrong value, as `examples[3].company.keys[0].created_at`.
+    """
+    if isinstance(document, list):
+        yield from (_month_to_rate(Reading(row, f"[{number}]")) for number, row in enumerate(document))
+        return
+    top = Reading(document, "")
+    if not top.has("examples"):
+        yield _month_to_rate(top)
+        return
+    top.only("about", "default_policy", "price_lists", "examples")
+    lists, policy = _price_lists(top), _default_policy(top, Policy())
+    for row in top.rows("examples"):
+        yield _month_to_rate(row, lists, policy)
 
 
 def rating_file_from_mapping(mapping: Mapping[str, object]) -> RatingFile:
     """FormatWrong names the path of the first wrong value. Names that only describe the case (title) are not read."""
-    top = Reading(mapping, "")
+    return _month_to_rate(Reading(mapping, ""))
+
+
+def _month_to_rate(top: Reading, shared: tuple[PriceList, ...] = (), default: Policy | None = None) -> RatingFile:
+    """`shared` price lists stand in for those that the month does not bring itself."""
     top.only(
         "id", "title", "why", "hand", "expected",
-        "period", "as_of", "policy", "price_lists", "company", "finalized",
+        "period", "as_of", "policy", "default_policy", "price_lists", "company", "finalized",
     )  # fmt: skip
     facts = facts_from_mapping(top.inner("company"))
+    policy = _default_policy(top, default or Policy())
     return RatingFile(
         month=_month(top, "period"),
         as_of=top.instant("as_of") if top.given("as_of") else None,
-        policy=policy_from_mapping(top.inner("policy")) if top.given("policy") else Policy(),
-        price_lists=tuple(_price_list(row) for row in top.rows("price_lists")),
+        policy=policy_from_mapping(top.inner("policy"), policy) if top.given("policy") else policy,
+        price_lists=_price_lists(top) if top.has("price_lists") else shared,
         facts=facts,
         final=tuple(_final(row, facts.currency) for row in top.rows("finalized")),
+        id=top.identity("id") if top.given("id") else None,
+        path=top.path,
     )
 
 
-def policy_from_mapping(item: Reading) -> Policy:
-    """What is not given is the product's default."""
-    default = Policy()
+def _default_policy(top: Reading, otherwise: Policy) -> Policy:
+    return policy_from_mapping(top.inner("default_policy"), otherwise) if top.given("default_policy") else otherwise
+
+
+def policy_from_mapping(item: Reading, default: Policy) -> Policy:
+    """What is not given is the default's."""
     item.only(
         "licensed_users_rule", "rotation_grace_days", "free_test_keys_per_resource", "test_key_window",
         "test_overflow_cadence", "access_proration", "overuse_mode", "usage_envs", "late_usage_days",
     )  # fmt: skip
 
     def whole(key: str, otherwise: int) -> int:
-        return item.whole(key, least=0) if item.has(key) else otherwise
+        return item.whole(key, least=0, most=36_500) if item.has(key) else otherwise
 
     return Policy(
         licensed_users_rule=item.choice("licensed_users_rule", ("peak", "end", "start"))
@@ -128,7 +162,7 @@ def facts_from_mapping(item: Reading) -> CompanyFacts:
         vat_category=vat.text("category"),
         access=tuple(_access(row, zone) for row in item.rows("access")),
         licences=tuple(_licence(row) for row in item.rows("licences")),
-        keys=tuple(_key(row) for row in item.rows("keys")),
+        keys=tuple(_keys(item.rows("keys"))),
         usage=tuple(_usage(row) for row in item.rows("usage")),
         terms=tuple(_term(row) for row in item.rows("contract_terms")),
         access_invoiced_elsewhere=item.truth("access_invoiced_elsewhere")
@@ -137,11 +171,16 @@ def facts_from_mapping(item: Reading) -> CompanyFacts:
     )
 
 
-def _price_list(row: Reading) -> PriceList:
-    try:
-        return parse(row.values)
-    except FormatWrong as wrong:
-        raise FormatWrong(f"{row.path}.{wrong}") from None
+def _price_lists(top: Reading) -> tuple[PriceList, ...]:
+    found: dict[tuple[str, str, int], PriceList] = {}
+    for row in top.rows("price_lists"):
+        try:
+            read = parse(row.values)
+        except FormatWrong as wrong:
+            raise FormatWrong(f"{row.path}.{wrong}") from None
+        if found.setdefault((read.code, read.currency, read.version), read) is not read:
+            raise row.wrong("version", f"version {read.version} of {read.code} in {read.currency} is there already")
+    return tuple(found.values())
 
 
 def _access(row: Reading, zone: ZoneInfo) -> AccessSpan:
@@ -155,6 +194,16 @@ def _access(row: Reading, zone: ZoneInfo) -> AccessSpan:
 def _licence(row: Reading) -> LicenceFact:
     row.only("at", "count")
     return LicenceFact(row.instant("at"), row.whole("count", least=0))
+
+
+def _keys(rows: Iterable[Reading]) -> Iterator[KeyFact]:
+    seen: set[Id] = set()
+    for row in rows:
+        key = _key(row)
+        if key.id in seen:
+            raise row.wrong("id", f"there is another key {key.id!r}; each has an id of its own")
+        seen.add(key.id)
+        yield key
 
 
 def _key(row: Reading) -> KeyFact:
@@ -243,8 +292,6 @@ def _stored_line(row: Reading, currency: str) -> Line:
 
 def _month(row: Reading, key: str) -> str:
     month = row.text(key)
-    try:
-        calendar.next_month(month)
-    except FormatWrong as wrong:
-        raise FormatWrong(f"{row.at(key)}: {wrong}") from None
+    if not _MONTH.fullmatch(month):
+        raise row.wrong(key, f"a month such as 2026-11 is needed, not {month!r}")
     return month

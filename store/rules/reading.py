@@ -12,6 +12,8 @@ from store.rules.money import to_decimal
 _Choice = TypeVar("_Choice", bound=str)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:Z|\+00:00)", re.ASCII)
+_LARGEST = 10**18  # what a database keeps; far beyond any number of users, calls or bytes
+_YEARS = range(1900, 3000)  # what every calendar rule can reckon with
 
 
 class Reading:
@@ -73,11 +75,14 @@ class Reading:
             raise self.wrong(key, f"true or false is needed, not {value!r}")
         return value
 
-    def whole(self, key: str, *, least: int) -> int:
-        """A whole number, `least` or more."""
+    def whole(self, key: str, *, least: int, most: int = _LARGEST) -> int:
+        """A whole number from `least` to `most`."""
         value = self.raw(key)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.wrong(key, f"a whole number of {least} or more is needed, not {value!r}")
+            shown = value if isinstance(value, Decimal) else repr(value)
+            raise self.wrong(key, f"a whole number of {least} or more is needed, not {shown}")
+        if value > most:
+            raise self.wrong(key, f"a whole number of at most {most} is needed")
         return value
 
     def choice(self, key: str, allowed: tuple[_Choice, ...]) -> _Choice:
@@ -124,27 +129,31 @@ class Reading:
 
     def day(self, key: str) -> date:
         """A date such as 2026-11-01."""
-        value = self.raw(key)
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value
+        value = read = self.raw(key)
         try:
             if isinstance(value, str) and _DAY.fullmatch(value):
-                return date.fromisoformat(value)
+                read = date.fromisoformat(value)
         except ValueError:
             pass
-        raise self.wrong(key, f"a date such as 2026-11-01 is needed, not {value!r}")
+        if not isinstance(read, date) or isinstance(read, datetime):
+            raise self.wrong(key, f"a date such as 2026-11-01 is needed, not {value!r}")
+        if read.year not in _YEARS:
+            raise self.wrong(key, f"a date from 1900 to 2999 is needed, not {value}")
+        return read
 
     def instant(self, key: str) -> datetime:
         """A UTC instant such as 2026-11-01T09:00:00Z."""
-        value = self.raw(key)
-        if isinstance(value, datetime) and value.tzinfo is not None and not value.microsecond:
-            return value.astimezone(UTC)
+        value = read = self.raw(key)
         try:
             if isinstance(value, str) and _INSTANT.fullmatch(value):
-                return datetime.fromisoformat(value).astimezone(UTC)
+                read = datetime.fromisoformat(value)
         except ValueError:
             pass
-        raise self.wrong(key, f"a UTC instant such as 2026-11-01T09:00:00Z is needed, not {value!r}")
+        if not isinstance(read, datetime) or read.tzinfo is None or read.microsecond:
+            raise self.wrong(key, f"a UTC instant such as 2026-11-01T09:00:00Z is needed, not {value!r}")
+        if read.year not in _YEARS:
+            raise self.wrong(key, f"an instant from 1900 to 2999 is needed, not {value}")
+        return read.astimezone(UTC)
 
     def inner(self, key: str) -> "Reading":
         """The object under that name."""
