@@ -149,21 +149,25 @@ class _Import:
 
     def take_companies(self) -> None:
         count = self.summary.companies
-        inserts, updates, before = [], [], dict(self.companies)
+        inserts, updates, billing, before = [], [], [], dict(self.companies)
         for row in self.incoming.companies:
             stored = self.companies.get(row.id)
             after = _merged(row, stored.told if stored else self.incoming.defaults["companies"])
             values = [after["name"], after["name"].casefold()[:256], *(after[name] for name in _COMPANY[1:-1])]
+            if any(after[name] != (stored.told[name] if stored else "") for name in _BILLING):
+                billing.append((*(after[name] for name in _BILLING), row.id))
             if stored is None:
                 inserts.append((row.id, *values, self.now, None if after["active"] else self.now))
             elif after != stored.told:
                 updates.append((*values, after["active"], self.now, stored.id))
         run_many(_INSERT_COMPANY, inserts)
         run_many(_UPDATE_COMPANY, updates)
+        run_many(_UPSERT_BILLING, billing)
         self.companies = _stored_companies()
         for row in self.incoming.companies:
             was, stored = before.get(row.id), self.companies[row.id]
-            self._tell(count, "company", f"company {row.id}", stored.id, was and was.told, stored.told)
+            told = stored.told if was else {name: it for name, it in stored.told.items() if it or name not in _BILLING}
+            self._tell(count, "company", f"company {row.id}", stored.id, was and was.told, told)
             if was is not None and was.told["time_zone"] != stored.told["time_zone"]:
                 self.summary.moved_keys += zone_change.follow(companies.get(stored.id), self.made.now)
 
@@ -245,6 +249,18 @@ _COMPANY: Final = (
     "name", "time_zone", "currency", "language", "billing_reference", "price_list",
     "vat_category", "vat_rate", "active",
 )  # fmt: skip
+_BILLING: Final = (
+    "organisation_number", "vat_id", "endpoint", "street", "city", "postal_code", "country", "invoice_email",
+)  # fmt: skip
+_UPSERT_BILLING: Final = """
+    INSERT INTO company_billing (organisation_number, vat_id, endpoint, street, city, postal_code, country,
+                                 invoice_email, company_id)
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, id FROM company WHERE external_id = ?
+    ON CONFLICT (company_id) DO UPDATE SET
+        organisation_number = excluded.organisation_number, vat_id = excluded.vat_id, endpoint = excluded.endpoint,
+        street = excluded.street, city = excluded.city, postal_code = excluded.postal_code,
+        country = excluded.country, invoice_email = excluded.invoice_email
+"""
 _INSERT_COMPANY: Final = """
     INSERT INTO company (external_id, name, folded, time_zone, currency, language, billing_reference, price_list,
                          vat_category, vat_rate, created_at, deactivated_at)
@@ -274,10 +290,16 @@ _UPDATE_LICENCE: Final = "UPDATE licence SET licences = ?, recorded_at = ? WHERE
 def _stored_companies() -> dict[str, _Stored]:
     """All companies by external id."""
     rows = run_sql(
-        "SELECT id, external_id, name, time_zone, currency, language, billing_reference, price_list, vat_category, "
-        "vat_rate, deactivated_at FROM company",
+        "SELECT company.id, external_id, name, time_zone, currency, language, billing_reference, price_list, "
+        "vat_category, vat_rate, deactivated_at, organisation_number, vat_id, endpoint, street, city, postal_code, "
+        "country, invoice_email FROM company LEFT JOIN company_billing ON company_billing.company_id = company.id",
     ).fetchall()
-    return {row[1]: _Stored(row[0], dict(zip(_COMPANY, (*row[2:10], row[10] is None), strict=True))) for row in rows}
+    return {row[1]: _Stored(row[0], _told_of_company(row)) for row in rows}
+
+
+def _told_of_company(row: Sequence[Any]) -> dict[str, Any]:
+    billing = row[11:] if row[11] is not None else [""] * len(_BILLING)
+    return dict(zip((*_COMPANY, *_BILLING), (*row[2:10], row[10] is None, *billing), strict=True))
 
 
 def _stored_users(wanted: list[tuple[int, str]]) -> dict[tuple[int, str], _Stored]:

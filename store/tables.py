@@ -100,6 +100,21 @@ class Company(Record):
     deactivated_at = InstantField(null=True)
 
 
+class CompanyBilling(Record):
+    """Who an e-invoice to the company is made out to; empty text where it is not known. One row a company at most."""
+
+    company_id: int
+    company = ForeignKeyField(Company, unique=True, on_delete="RESTRICT")
+    organisation_number = CharField(max_length=32)
+    vat_id = CharField(max_length=20)
+    endpoint = CharField(max_length=64)  # where e-invoices are received: 0192:987654325
+    street = CharField(max_length=128)
+    city = CharField(max_length=64)
+    postal_code = CharField(max_length=16)
+    country = CharField(max_length=2)  # ISO 3166-1
+    invoice_email = CharField(max_length=254)
+
+
 class Licence(Record):
     """From this instant the company pays for so many licensed users."""
 
@@ -498,7 +513,8 @@ class InvoiceLine(Record):
 # fmt: off
 TABLES: tuple[type[Record], ...] = (
     Setting, Admin, AdminKey, Event,
-    Company, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail, Key, KeySpan, LastUse,
+    Company, CompanyBilling, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail,
+    Key, KeySpan, LastUse,
     Email, Notice,
     Run, Worker, ClockSeen, RefreshMarker,
     PriceList, ContractTerm, UsageBatch, UsageDay, InvoiceMonth, InvoiceLine,

@@ -15,7 +15,7 @@ from store.actors import Actor
 from store.errors import ImportRefused, NotAllowed, Refused
 from store.fields import seconds
 from store.importing import Summary
-from store.tables import Company, Event, Key, KeySpan, Licence, User
+from store.tables import Company, CompanyBilling, Event, Key, KeySpan, Licence, User
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -340,3 +340,32 @@ def test_the_examples_can_be_imported_as_they_stand(empty_store: str) -> None:
         ((12, 0, 0), (123, 0, 0), (22, 0, 0), 0),
         ((2, 0, 0), (3, 0, 0), (2, 0, 0), 0),
     )
+
+
+def test_who_an_invoice_is_made_out_to_is_imported_with_the_company_and_empty_where_nothing_is_said(take: Take) -> None:
+    told = {
+        "organisation_number": "987654325",
+        "vat_id": "NO987654325MVA",
+        "endpoint": "0192:987654325",
+        "country": "NO",
+    }
+    header = f"id,name,currency,{','.join(told)}\n"
+
+    take(companies_csv=f"{header}c1,One,NOK,{','.join(told.values())}\nc2,Two,NOK,,,,\n")
+
+    (billing,) = CompanyBilling.select()
+    assert billing.company == Company.get(external_id="c1")
+    assert {name: getattr(billing, name) for name in told} == told
+    assert (billing.street, billing.city, billing.postal_code, billing.invoice_email) == ("", "", "", "")
+    assert [set(told) & set(after) for act, _, _, after in logged() if act == "company.create"] == [set(told), set()]
+
+
+def test_a_new_address_of_an_invoice_is_one_event_and_a_file_that_does_not_name_it_leaves_it(take: Take) -> None:
+    take(companies_csv="id,name,currency,street,city\nc1,One,NOK,Storgata 1,Oslo\n")
+    known = len(logged())
+
+    take(LATER, companies_csv="id,name,currency,street\nc1,One,NOK,Lillegata 2\n")
+    assert logged(known)[0] == ("company.edit", "company c1", {"street": "Storgata 1"}, {"street": "Lillegata 2"})
+
+    assert take(LATER, companies_csv="id,name,currency\nc1,One,NOK\n").companies.unchanged == 1
+    assert [(row.street, row.city) for row in CompanyBilling.select()] == [("Lillegata 2", "Oslo")]

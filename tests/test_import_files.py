@@ -35,11 +35,17 @@ USERS = "company,id,name,email,active,licensed,rights\n"
 LICENCES = "company,from,licences\n"
 UNKNOWN_HEADER = (
     "x.csv:1: its first line is no header that is known here; write one of: "
-    "id,name,currency,time_zone,language,billing_reference,price_list,vat_category,vat_rate,active; "
+    "id,name,currency,time_zone,language,billing_reference,price_list,vat_category,vat_rate,active,"
+    "organisation_number,vat_id,endpoint,street,city,postal_code,country,invoice_email; "
     "company,id,name,email,active,licensed,rights; company,from,licences."
 )
 NOT_CLOSED = "a quotation mark is opened here and not closed; close it, or write it twice within a quoted field."
 MISPLACED = "text follows a closing quotation mark; quote the whole field and write a mark within it twice."
+NO_AT_SIGN = "“nobody” is not an email address that can be used: An email address must have an @-sign."
+VAT_ID = "“987654325” is not a VAT number; begin with the country's two letters, as in NO987654325MVA."
+ORGANISATION = "“987_654” is not an organisation number; write its digits and letters, such as 987654325."
+ENDPOINT = "is not an address for e-invoices; write scheme, colon and number, like 0192:987654325."
+NORWEGIAN = "an organisation number of 9 digits with its check digit, such as 987654325"
 TOO_LARGE = "a.json:1: it holds a number or a nesting that is too large; correct it."
 
 
@@ -180,6 +186,16 @@ def test_a_wrong_user_is_told_with_line_and_field(tmp_path: Path, row: str, faul
         ("vat_category", "X", "“X” is not a VAT category; use one of S, Z, E, AE, K, G, O, L, M."),
         ("vat_rate", "100.01", "“100.01” is not a percentage; write 0 to 100, such as 25 or 25.5."),
         ("vat_rate", '"25,5"', "“25,5” is not a percentage; write 0 to 100, such as 25 or 25.5."),
+        ("country", "Norway", "“Norway” is not a country; write two capital letters, such as NO."),
+        ("vat_id", "987654325", VAT_ID),
+        ("organisation_number", "987_654", ORGANISATION),
+        ("endpoint", "987654325", f"“987654325” {ENDPOINT}"),
+        ("endpoint", "0192:987654321", f"“0192:987654321” is not right: in the scheme 0192 stands {NORWEGIAN}."),
+        (
+            "invoice_email",
+            "nobody",
+            "“nobody” is not an email address that can be used: An email address must have an @-sign.",
+        ),
     ],
 )
 def test_a_wrong_company_is_told_with_line_and_field(tmp_path: Path, column: str, value: str, fault: str) -> None:

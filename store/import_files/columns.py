@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from store.errors import FormatWrong
-from store.rules import calendar, money
+from store.rules import calendar, endpoints, money
 from store.rules.addresses import Address, check_address
 from store.rules.text import check_name, one_line
 
@@ -36,6 +36,14 @@ class CompanyRow(NamedTuple):
     vat_category: str | None
     vat_rate: str | None
     active: bool | None
+    organisation_number: str | None = None
+    vat_id: str | None = None
+    endpoint: str | None = None
+    street: str | None = None
+    city: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    invoice_email: str | None = None
 
 
 class UserRow(NamedTuple):
@@ -115,6 +123,14 @@ def kinds(default_zone: str) -> tuple[Kind, ...]:
                 Column("vat_category", _vat_category, default="S"),
                 Column("vat_rate", _vat_rate, default="25", types=number),
                 Column("active", _truth, default=True, types=yes_or_no),
+                Column("organisation_number", _organisation_number, default="", types=whole),
+                Column("vat_id", _vat_id, default=""),
+                Column("endpoint", endpoints.check, default=""),
+                Column("street", _name, default=""),
+                Column("city", _city, default=""),
+                Column("postal_code", _postal_code, default="", types=whole),
+                Column("country", _country, default=""),
+                Column("invoice_email", _invoice_email, default=""),
             ),
             ("id",),
         ),
@@ -204,6 +220,41 @@ def _vat_rate(text: str) -> str:
     if not re.fullmatch(r"(?:100|[0-9]{1,2})(?:\.[0-9]{1,2})?", rate) or Decimal(rate) > 100:
         raise FormatWrong(f"“{one_line(rate, 40)}” is not a percentage; write 0 to 100, such as 25 or 25.5.")
     return rate
+
+
+def _organisation_number(text: str) -> str:
+    number = _kept(text.strip(), 32)
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z ./-]*", number, re.ASCII):
+        raise FormatWrong(f"“{number}” is not an organisation number; write its digits and letters, such as 987654325.")
+    return number.replace(" ", "")
+
+
+def _vat_id(text: str) -> str:
+    found = text.strip().replace(" ", "")
+    if not re.fullmatch(r"[A-Z]{2}[0-9A-Z+*]{2,18}", found, re.ASCII):
+        raise FormatWrong(
+            f"“{one_line(found, 40)}” is not a VAT number; begin with the country's two letters, as in NO987654325MVA."
+        )
+    return found
+
+
+def _city(text: str) -> str:
+    return _kept(text, 64)
+
+
+def _postal_code(text: str) -> str:
+    return _kept(text, 16)
+
+
+def _country(text: str) -> str:
+    code = text.strip()
+    if not re.fullmatch(r"[A-Z]{2}", code):
+        raise FormatWrong(f"“{one_line(code, 40)}” is not a country; write two capital letters, such as NO.")
+    return code
+
+
+def _invoice_email(text: str) -> str:
+    return check_address(text).shown
 
 
 def _truth(text: str) -> bool:
