@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from store import database
+from store import database, triggers
 from store.backup import backup_sqlite
 from store.database import db, run_sql, session, sqlite_path, writing
 from store.errors import StoreUnavailable
@@ -23,6 +23,7 @@ class Migration:
 
 def _first_schema() -> None:
     db.create_tables(TABLES, safe=False)
+    triggers.create()
 
 
 MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", _first_schema),)

@@ -431,9 +431,11 @@ class UsageBatch(Record):
     received_at = InstantField()  # when Keydesk learned of it; what came after a month was final is late
     rows = BigIntegerField()
     rejected = BigIntegerField()
+    first_day = DayField(null=True)  # the days it tells of; null: not known, so that it may be any
+    last_day = DayField(null=True)
 
     class Meta:
-        indexes = ((("source", "batch"), True),)
+        indexes = ((("source", "batch"), True), (("received_at",), False))
 
 
 class UsageDay(Record):
@@ -455,23 +457,34 @@ class UsageDay(Record):
 
 
 class InvoiceMonth(Record):
-    """One company's month: rated, parked with its error, held for review with its reason, or final."""
+    """One company's month: rated, parked with its error, held for review with its reason, or final.
+
+    Revision 1 is the month as it was invoiced first. Each further revision is final from the start: it credits what was
+    invoiced until then and bills the month again, and its totals are what that adds.
+    """
 
     company_id: int
     company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
     month = CharField(max_length=7, index=True)
+    revision = IntegerField(default=1)
     state = CharField(max_length=8, constraints=[Check("state IN ('draft', 'parked', 'held', 'final')")])
     currency = CharField(max_length=3)
+    vat_category = CharField(max_length=2, default="S")
+    vat_rate = CharField(max_length=8, default="0")  # percent as decimal text, as the totals were taxed
     net_minor = BigIntegerField(default=0)
     vat_minor = BigIntegerField(default=0)
     gross_minor = BigIntegerField(default=0)
     explain = JsonField(null=True)
+    policy = JsonField(null=True)  # the choices, other than the product's own, that it was rated by
+    facts_hash = CharField(max_length=32, null=True)  # of all that it was rated from: equal facts are not rated again
     error = TextField(null=True)
+    released_hash = CharField(max_length=32, null=True)  # the facts_hash that a person let pass
+    reason = CharField(max_length=200, null=True)  # why it was released, or credited and billed again
     rated_at = InstantField()
     final_at = InstantField(null=True)
 
     class Meta:
-        indexes = ((("company", "month"), True),)
+        indexes = ((("company", "month", "revision"), True),)
 
 
 class InvoiceLine(Record):
@@ -494,6 +507,8 @@ class InvoiceLine(Record):
     status = CharField(max_length=16)  # ok, needs_review; after a person's decision approved or waived
     decided_by = CharField(max_length=64, null=True)
     decided_at = InstantField(null=True)
+    decided_reason = CharField(max_length=200, null=True)
+    decided_minor = BigIntegerField(null=True)  # the net amount that was decided about; another one is asked again
     corrects = CharField(max_length=96, null=True)  # the month and line that an adjustment, credit or rebill puts right
     transfer = CharField(
         max_length=16,
@@ -506,7 +521,10 @@ class InvoiceLine(Record):
     rated_at = InstantField()
 
     class Meta:
-        indexes = ((("company", "month", "line_key", "revision"), True),)
+        indexes = (
+            (("company", "month", "line_key", "revision"), True),
+            SQL("CREATE INDEX invoice_line_review ON invoice_line (id) WHERE status = 'needs_review'"),
+        )
 
 
 # In the order in which they can be made. In writing: a list taken from subclasses misses what was not imported.
