@@ -29,7 +29,7 @@ every day
 setting up
   keydesk init                    make a store, or bring an older one up to date
   keydesk import FILE...          companies, users, licences from CSV or JSON
-  keydesk prices check|publish    price lists; what is published never changes
+  keydesk prices ...              check, publish and index what things cost
   keydesk admin ...               who may log in over SSH, and with which key
   keydesk doctor                  what is well, what is not, and what to do
 
@@ -165,7 +165,9 @@ def parser() -> argparse.ArgumentParser:
     _demo(verb("demo", "demo", "Open the desk on a living world in a temporary folder."))
     _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
     _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
-    _prices(verb("prices", "prices", "Check or publish price lists; a published one is never changed."))
+    _prices(
+        verb("prices", "prices", "Price lists: check, publish, index and show them; a published one never changes.")
+    )
     _invoice(verb("invoice", "invoice", "See, explain and check what companies owe, and put it right."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
@@ -226,6 +228,14 @@ def _prices(verb: argparse.ArgumentParser) -> None:
     for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
         act = _act(acts, name, text)
         act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
+    index = _act(acts, "index", "write the next version of the published lists, every price raised; publish it later")
+    index.add_argument("percent", help="such as 3.5%%")
+    index.add_argument("--from", type=_month, required=True, dest="first_month", metavar="MONTH", help="as 2027-01")
+    show = _act(acts, "show", "the newest version, as a price file, and what it changed")
+    show.add_argument("--version", type=_number, help="an older one")
+    for act in (index, _act(acts, "list", "what is published"), show):
+        act.add_argument("--code", help="only this list (default: all)")
+        act.add_argument("--currency", help="only in this currency (default: all)")
 
 
 def _invoice(verb: argparse.ArgumentParser) -> None:
@@ -342,6 +352,12 @@ def _day(text: str) -> date:
     if not 2000 <= read.year < 2200:
         raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name a day from 2000 to 2199")
     return read
+
+
+def _month(text: str) -> str:
+    if not re.fullmatch(r"2[01][0-9]{2}-(?:0[1-9]|1[0-2])", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a month like 2026-11")
+    return text
 
 
 def _instant(text: str) -> datetime:

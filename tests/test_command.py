@@ -127,6 +127,7 @@ def test_what_is_wrongly_asked_is_told_in_one_line(
     "verb",
     [
         "", "desk", "worker", "demo", "init", "import", "prices", "prices check", "prices publish", "admin",
+        "prices index", "prices list", "prices show",
         "invoice", "invoice rate",
         "admin add", "admin add-key", "admin remove-key", "admin disable", "admin list", "key", "key accept",
         "key show", "key revoke", "sandbox", "sandbox next", "sandbox done", "sandbox fail", "sandbox heartbeat",

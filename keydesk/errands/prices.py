@@ -1,9 +1,9 @@
-"""`keydesk prices check|publish`."""
+"""`keydesk prices check|publish|index|list|show`."""
 
 import argparse
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,27 @@ from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
 from store import prices
 from store.database import session
-from store.errors import FormatWrong, Refused
+from store.errors import FormatWrong, NotFound, Refused
+from store.listings import price_lists as listing
+from store.listings.price_lists import PriceListRow
+from store.rules import price_index
+from store.rules.money import price_text
+from store.rules.price_comparison import PriceDifference, compare
+from store.rules.text import visible
 
 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
-    """Read the file; publish all of it, or none."""
+    """Read the file and publish all of it or none; or write from what is published."""
+    if given.act in {"check", "publish"}:
+        return _file(given, settings, clock)
+    open_store(settings)
+    with session():
+        said = {"index": _index, "list": _list, "show": _show}[given.act](given)
+    sys.stdout.write(said)
+    return 0
+
+
+def _file(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     mapping = _toml(given.file)
     try:
         if given.act == "check":
@@ -30,6 +46,66 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     except (FormatWrong, Refused) as fault:
         raise type(fault)(f"{given.file}: {fault}") from None
     return 0
+
+
+def _index(given: argparse.Namespace) -> str:
+    """The file that would be published; what it changes is told on standard error."""
+    by = price_index.percent(given.percent)
+    newest = [row.prices for row in _chosen(given) if row.until is None]
+    after = [price_index.indexed(each, by, given.first_month) for each in newest]
+    for old, new in zip(newest, after, strict=True):
+        sys.stderr.write(f"{visible(new.ref)} instead of {visible(old.ref)}\n")
+        sys.stderr.writelines(_compared(compare(old, new)))
+    note = f"# The yearly index of {by:+f} %: every price of the version before, rounded half away from zero.\n\n"
+    return note + price_index.price_file(after)
+
+
+def _compared(rows: Iterable[PriceDifference]) -> Iterable[str]:
+    for row in rows:
+        if row.before != row.after or row.percent:
+            yield f"  {row.item:<44} {row.before:>12} {row.after:>12} {row.percent:>9}\n"
+
+
+def _list(given: argparse.Namespace) -> str:
+    """One line a version, the newest first."""
+    lines = [f"{'list':<24} {'from':<8} {'until':<8} {'access':<24} {'extra key':>10}  published"]
+    for row in _chosen(given):
+        until = "" if row.until is None else f"{row.until:%Y-%m}"
+        key = price_text(row.prices.extra_key, row.currency)
+        name = visible(f"{row.code} {row.currency} {row.version}")
+        by = f"{row.published_at:%Y-%m-%d} by {visible(row.published_by)}"
+        lines.append(f"{name:<24} {row.effective_from:%Y-%m}  {until:<8} {row.access:<24} {key:>10}  {by}")
+    return "\n".join(lines) + "\n"
+
+
+def _show(given: argparse.Namespace) -> str:
+    """The newest version, or the one asked for, as its price file; on standard error what it changed."""
+    wanted = [row for row in _chosen(given) if row.version == given.version or (not given.version and not row.until)]
+    if not wanted:
+        raise NotFound(f"There is no version {given.version}; `keydesk prices list` has those that are published.")
+    for row in wanted:
+        old = listing.before(row.id)
+        if old is not None:
+            sys.stderr.write(f"{visible(row.prices.ref)}, compared with the version before\n")
+            sys.stderr.writelines(_compared(listing.difference(old, row.id)))
+    return price_index.price_file(row.prices for row in wanted)
+
+
+def _chosen(given: argparse.Namespace) -> list[PriceListRow]:
+    """All published versions of the code and currency asked for."""
+    wanted = listing.ids()
+    rows = listing.rows(wanted)
+    chosen = [
+        rows[each]
+        for each in wanted
+        if (given.code is None or rows[each].code == given.code)
+        and (given.currency is None or rows[each].currency == given.currency.upper())
+    ]
+    if not chosen:
+        code = f" {visible(given.code)}" if given.code else ""
+        currency = f" in {visible(given.currency.upper())}" if given.currency else ""
+        raise NotFound(f"No price list{code}{currency} is published; publish one with `keydesk prices publish`.")
+    return chosen
 
 
 def _toml(path: Path) -> dict[str, Any]:
