@@ -4,6 +4,8 @@ Nobody is deleted: events speak of admins by name, so a name is given once and a
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,7 +13,7 @@ from typing import Final
 from store import events
 from store.actors import READ, Actor
 from store.change import Change, change
-from store.database import session, writing
+from store.database import backend, run_sql, session, writing
 from store.errors import FormatWrong, NotAllowed, NotFound, Refused
 from store.events import Fact
 from store.rules import public_key
@@ -60,7 +62,7 @@ def add(
     if role not in ROLES:
         raise FormatWrong(f"There is no such role; choose one of {', '.join(ROLES)}.")
     key = None if key_text is None else public_key.parse(key_text)
-    with change(actor, _ACT, None, now) as made:
+    with _changing(actor, now) as made:
         company = _company(role, company_external_id)
         if Admin.select().where(Admin.name == name).exists():
             raise Refused(f"There is or was an admin {name}; names are not given twice, choose another.")
@@ -76,7 +78,7 @@ def add(
 def add_key(actor: Actor, name: str, key_text: str, now: datetime) -> AdminKey:
     """Let an admin in with this key too. Raises FormatWrong, NotFound, Refused."""
     key = public_key.parse(key_text)
-    with change(actor, _ACT, None, now) as made:
+    with _changing(actor, now) as made:
         admin = _named(name)
         if admin.disabled_at is not None:
             raise Refused(f"{name} is disabled and gets no more keys; add an admin with another name.")
@@ -85,7 +87,7 @@ def add_key(actor: Actor, name: str, key_text: str, now: datetime) -> AdminKey:
 
 def remove_key(actor: Actor, fingerprint: str, now: datetime) -> AdminKey:
     """Take a key away: the next login with it is refused. Raises NotFound."""
-    with change(actor, _ACT, None, now) as made:
+    with _changing(actor, now) as made:
         key: AdminKey | None = (
             AdminKey.select(AdminKey, Admin)
             .join(Admin)
@@ -101,7 +103,7 @@ def remove_key(actor: Actor, fingerprint: str, now: datetime) -> AdminKey:
 
 def disable(actor: Actor, name: str, now: datetime) -> Admin:
     """End an admin's access: no login from now on, no change by a session that is open. Raises NotFound, Refused."""
-    with change(actor, _ACT, None, now) as made:
+    with _changing(actor, now) as made:
         admin = _named(name)
         if admin.disabled_at is not None:
             raise Refused(f"{name} has been disabled since {admin.disabled_at:%Y-%m-%d}; nothing was changed.")
@@ -172,6 +174,15 @@ def end_session(actor: Actor, status: int, now: datetime) -> None:
     """Say that the admin has gone. The right is not asked: the session of somebody disabled meanwhile ends as well."""
     with session(), writing():
         events.append(actor, now, [Fact("session.end", "session", actor.company_id, after={"status": status})])
+
+
+@contextmanager
+def _changing(actor: Actor, now: datetime) -> Iterator[Change]:
+    """A change of who may log in. Of two at once the other waits: a name and a key are given once."""
+    with change(actor, _ACT, None, now) as made:
+        if backend() == "postgresql":
+            run_sql("LOCK TABLE admin IN SHARE ROW EXCLUSIVE MODE")
+        yield made
 
 
 def _company(role: str, external_id: str | None) -> Company | None:

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from store.database import backend, run_sql
 from store.errors import NotFound
 from store.fields import seconds
 from store.rules import calendar
@@ -15,6 +16,13 @@ def get(company_id: int) -> Company:
     if found is None:
         raise NotFound("There is no such company any more; go back and look again.")
     return found
+
+
+def held(company_id: int) -> Company:
+    """The company as it stands in this transaction, or NotFound; who else changes it or its keys waits for the end."""
+    if backend() == "postgresql":  # on SQLite one transaction at a time writes
+        run_sql("SELECT id FROM company WHERE id = ? FOR NO KEY UPDATE", (company_id,))
+    return get(company_id)
 
 
 def zone(company: Company) -> ZoneInfo:

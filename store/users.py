@@ -2,6 +2,7 @@
 
 from peewee import Expression
 
+from store.database import backend, run_sql
 from store.errors import NotFound
 from store.tables import User
 
@@ -12,6 +13,13 @@ def get(user_id: int) -> User:
     if found is None:
         raise NotFound("There is no such user any more; go back and look again.")
     return found
+
+
+def held(user_id: int) -> User:
+    """The user as he stands in this transaction, or NotFound; who wants to change him waits for its end."""
+    if backend() == "postgresql":  # on SQLite one transaction at a time writes
+        run_sql("SELECT id FROM company_user WHERE id = ? FOR SHARE", (user_id,))
+    return get(user_id)
 
 
 def resources(company_id: int, needle: str = "", limit: int = 50) -> list[User]:
