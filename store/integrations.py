@@ -91,7 +91,7 @@ def save_api_access(
     """
     addresses = _checked(emails)
     with change(actor, "integration.edit", company_id, now) as made:
-        company = companies.get(company_id)
+        company = companies.held(company_id)
         before, told_before = api_access(company_id), recipients(company_id)
         chosen = _chosen_users(company_id, set(user_ids))
         if enabled and not chosen:
@@ -128,7 +128,7 @@ def _checked(emails: Sequence[str]) -> list[Address]:
 
 
 def _chosen_users(company_id: int, user_ids: set[int]) -> list[User]:
-    """The chosen users. One that was chosen earlier may have left since; a new choice must be active."""
+    """The chosen users, by name. Refused when one of them is not active, also if he was when he was first chosen."""
     chosen = list(User.select().where(User.company == company_id, User.id.in_(user_ids)).order_by(User.folded, User.id))
     active = [user for user in chosen if user.deactivated_at is None]
     if len(active) != len(user_ids):
@@ -199,15 +199,14 @@ def _tell(
         "at": made.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     everybody = {recipient.address.lower(): recipient for recipient in (*told_before, *recipients(company.id))}
-    for address, recipient in everybody.items():
+    for recipient in everybody.values():
         made.mail(
             Owed(
                 kind="integration_changed",
                 recipient=recipient.address,
                 recipient_name=recipient.name,
-                dedupe_key=f"integration_changed:{company.id}:{context['at']}:{_change_digest(changes)}:{address}"[
-                    :200
-                ],
+                dedupe_key=f"integration_changed:{company.id}:{context['at']}:{_change_digest(changes)}:"
+                + outbox.mailbox(recipient.address),
                 context={**context, "roles": list(recipient.roles)},
                 company_id=company.id,
                 language=company.language,

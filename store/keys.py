@@ -65,7 +65,7 @@ def create(
     """
     label = check_name(label, "label")
     with change(actor, "key.create", company_id, now) as made:
-        company = companies.get(company_id)
+        company = companies.held(company_id)
         resource = _usable_resource(company, resource_id)
         today = companies.today(company, now)
         if kind == "test":
@@ -88,7 +88,7 @@ def edit_expiry(actor: Actor, key_id: int, expires_on: date, now: datetime) -> K
     """
     company_id = get(key_id).company_id
     with change(actor, "key.edit-expiry", company_id, now) as made:
-        key, company = _locked(key_id), companies.get(company_id)
+        company, key = companies.held(company_id), _locked(key_id)  # always in this order: no deadlock
         if key.revoked_at is not None:
             raise Refused("This key was revoked, and that is for good; make a new key.")
         if key.rotated_at is not None:
@@ -128,7 +128,7 @@ def rotate(actor: Actor, peppers: Peppers, key_id: int, now: datetime, expires_o
     """
     company_id = get(key_id).company_id
     with change(actor, "key.rotate", company_id, now) as made:
-        key, company = _locked(key_id), companies.get(company_id)
+        company, key = companies.held(company_id), _locked(key_id)  # always in this order: no deadlock
         _rotatable(key, now)
         resource = _usable_resource(company, key.resource_id)
         today = companies.today(company, now)
@@ -185,7 +185,7 @@ def revoke(actor: Actor, key_id: int, reason: str, now: datetime) -> Key:
             raise Refused(f"This key was revoked already, by {key.revoked_by}; nothing was changed.")
         KeySpan.update(ended_at=now).where(KeySpan.key == key_id, KeySpan.ended_at > now).execute()
         resource = users.get(key.resource_id)
-        made.event("key.revoke", _subject(key), company_id, after={"reason": reason})
+        made.event("key.revoke", _subject(key), company_id, before=_told(key, resource), after={"reason": reason})
         notices.withdraw(key_id, "the key was revoked", now)
         for owed in mail_contexts.about_key("key_revoked", company, key, resource, actor.name, now, reason=reason):
             made.mail(owed)
@@ -212,7 +212,7 @@ def _usable_resource(company: Company, resource_id: int) -> User:
         raise Refused(f"{company.name} is not active; no key can be made for it.")
     if not is_enabled(company.id):
         raise Refused("API Access is disabled for this company; enable it under Integrations first.")
-    resource = users.get(resource_id)
+    resource = users.held(resource_id)
     if resource.company_id != company.id:
         raise NotFound("There is no such user any more; go back and look again.")
     if resource.deactivated_at is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from store.outbox import Owed
+from store.outbox import Owed, mailbox
 from store.recipients import Recipient, recipients
 from store.tables import Company, Key, User
 
@@ -44,7 +44,9 @@ def about_key(
         **also,
     }
     for recipient in recipients(company.id, resource.id):
-        yield owed(kind, company, recipient, f"{kind}:{key.handle}:{instant_text(now)}", context)
+        # With the date, so that two changes of it within one second are two mails.
+        reason = f"{kind}:{key.handle}:{key.expires_on}:{instant_text(now)}"
+        yield owed(kind, company, recipient, reason, context)
 
 
 def owed(kind: str, company: Company, recipient: Recipient, reason: str, context: dict[str, Any]) -> Owed:
@@ -53,7 +55,7 @@ def owed(kind: str, company: Company, recipient: Recipient, reason: str, context
         kind=kind,
         recipient=recipient.address,
         recipient_name=recipient.name,
-        dedupe_key=f"{reason}:{recipient.address.lower()}"[:200],
+        dedupe_key=f"{reason}:{mailbox(recipient.address)}",
         context={**context, "roles": list(recipient.roles)},
         company_id=company.id,
         language=company.language,

@@ -142,7 +142,8 @@ def again(actor: Actor, marker_id: int, now: datetime) -> None:
             raise Refused(
                 "Only the newest night of a company can be refreshed again, once it has failed or was missed."
             )
-        made.event("sandbox.again", f"sandbox night {marker.night}", marker.company_id, before={"state": marker.state})
+        night = f"sandbox night {marker.night}"
+        made.event("sandbox.again", night, marker.company_id, before={"state": marker.state}, after={"state": "due"})
 
 
 def return_expired(now: datetime) -> int:

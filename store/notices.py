@@ -1,6 +1,5 @@
 """Notices: mails owed to one recipient for one reason, once; bound to their mails in one transaction."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -158,7 +157,7 @@ def _queue(mails: Sequence[Owing], day: date, now: datetime) -> dict[int, int]:
 
 
 def _reason(mail: Owing, day: date, number: int) -> str:
-    once = f"{mail.kind}:{mail.company_id}:{day}:{_short(mail.address)}"
+    once = f"{mail.kind}:{mail.company_id}:{day}:{outbox.mailbox(mail.address)}"
     return once if number == 1 else f"{once}:{number}"
 
 
@@ -187,10 +186,6 @@ def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
         useless_after=useless,
         not_before=morning,
     )
-
-
-def _short(address: str) -> str:
-    return address if len(address) <= 120 else hashlib.sha256(address.encode()).hexdigest()[:40]
 
 
 def _cover_wider(now: datetime) -> None:

@@ -26,6 +26,7 @@ class Owed:
 
 
 _ROWS_A_STATEMENT = 200
+_LONGEST_ADDRESS = 100  # in a dedupe_key, which has room for 200 characters
 _INSERT = """
     INSERT INTO email (company_id, kind, recipient, recipient_name, language, dedupe_key, message_id, context, state,
                        queued_at, next_at, useless_after, attempts, resends)
@@ -48,6 +49,12 @@ def queue(mails: Sequence[Owed], now: datetime) -> dict[str, int]:
         values = [value for owed in some for value in _values(owed, seconds(now))]
         ids.update((str(key), int(number)) for key, number in run_sql(text, values).fetchall())
     return ids
+
+
+def mailbox(address: str) -> str:
+    """What stands for an address in a dedupe_key: equal for one mailbox however it was written, and never too long."""
+    folded = address.lower()
+    return folded if len(folded) <= _LONGEST_ADDRESS else hashlib.sha256(folded.encode()).hexdigest()[:40]
 
 
 def _values(owed: Owed, at: int) -> tuple[Any, ...]:

@@ -148,7 +148,9 @@ def resend(actor: Actor, email_id: int, now: datetime) -> None:
         ).rowcount
         if changed != 1:
             raise Refused(f"This mail is {mail.state}; only one that failed or whose answer was lost is sent again.")
-        made.event("mail.resend", _subject(mail), mail.company_id, before={"state": mail.state})
+        made.event(
+            "mail.resend", _subject(mail), mail.company_id, before={"state": mail.state}, after={"state": "queued"}
+        )
 
 
 def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:

@@ -151,6 +151,29 @@ def test_a_new_date_is_told_with_the_old_one(cast: Cast) -> None:
     assert Email.select().first().context["before"] == "2028-11-23"
 
 
+def test_each_of_two_new_dates_within_one_second_is_told(cast: Cast) -> None:
+    made = key_of(cast.ase)
+
+    keys.edit_expiry(OLAV, made.key.id, date(2027, 1, 1), NOON)
+    keys.edit_expiry(OLAV, made.key.id, date(2027, 2, 1), NOON)
+
+    told = Email.select().where(Email.kind == "key_expiry_changed", Email.recipient == "ase@nordlys.example")
+    assert [(mail.context["before"], mail.context["key"]["expires_on"]) for mail in told.order_by(Email.id)] == [
+        ("2028-11-23", "2027-01-01"),
+        ("2027-01-01", "2027-02-01"),
+    ]
+
+
+def test_two_long_addresses_that_begin_alike_are_both_told(cast: Cast) -> None:
+    department = f"{'drift' * 12}@{'avdeling-nord.' * 11}"
+    enable(cast.nordlys, cast.ase, f"{department}oslo.example", f"{department}bergen.example")
+
+    key_of(cast.ase)
+
+    told = [mail.recipient for mail in Email.select().where(Email.kind == "key_created").order_by(Email.id)]
+    assert told == ["ase@nordlys.example", f"{department}oslo.example", f"{department}bergen.example"]
+
+
 def test_saving_the_same_date_changes_nothing_and_tells_nobody(cast: Cast) -> None:
     made = key_of(cast.ase)
     before = (Event.select().count(), Email.select().count())
@@ -204,6 +227,24 @@ def test_a_revoked_key_is_refused_at_once_and_for_good(cast: Cast) -> None:
         keys.revoke(OLAV, made.key.id, "again", NOON)
     with pytest.raises(Refused, match="for good"):
         keys.edit_expiry(OLAV, made.key.id, date(2027, 1, 1), NOON)
+
+
+def test_the_log_says_which_key_was_revoked_from_what_and_why(cast: Cast) -> None:
+    made = key_of(cast.ase)
+
+    keys.revoke(OLAV, made.key.id, "found in a public repository", NOON)
+
+    event = Event.select().order_by(Event.seq.desc()).get()
+    assert (event.act, event.actor, event.origin, event.at) == ("key.revoke", "olav", "test", NOON)
+    assert event.before == {
+        "handle": made.key.handle,
+        "label": "erp-sync",
+        "resource": "Åse Berg",
+        "environment": "prod",
+        "kind": "standard",
+        "expires_on": "2028-11-23",
+    }
+    assert event.after == {"reason": "found in a public repository"}
 
 
 def test_what_revoking_hits_is_known_before(cast: Cast) -> None:

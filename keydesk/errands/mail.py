@@ -16,7 +16,7 @@ from store.change import change
 from store.database import session
 from store.errors import FormatWrong, NotFound
 from store.notices import NoLongerTrue, still_true
-from store.outbox import Owed
+from store.outbox import Owed, mailbox
 from store.rules.addresses import check_address
 from store.rules.text import one_line, visible
 from store.tables import Email
@@ -91,7 +91,7 @@ def _test(text: str, settings: Settings, now: datetime) -> int:
                 kind="test_mail",
                 recipient=address.ascii,
                 recipient_name="",
-                dedupe_key=f"test_mail:{address.key}:{mail_contexts.instant_text(now)}"[:200],
+                dedupe_key=f"test_mail:{mailbox(address.ascii)}:{mail_contexts.instant_text(now)}",
                 context={"by": actor.name, "at": mail_contexts.instant_text(now), "roles": ["operator"]},
             )
         )
