@@ -7,13 +7,17 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
-from keydesk import __version__
+from keydesk import __version__, billing_verbs
+from keydesk.arguments import act as _act
+from keydesk.arguments import day as _day
+from keydesk.arguments import instant as _instant
+from keydesk.arguments import number as _number
 from store.errors import KeydeskError
 from store.rules.key_format import redact
 from store.rules.text import visible
@@ -165,10 +169,10 @@ def parser() -> argparse.ArgumentParser:
     _demo(verb("demo", "demo", "Open the desk on a living world in a temporary folder."))
     _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
     _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
-    _prices(
+    billing_verbs.prices(
         verb("prices", "prices", "Price lists: check, publish, index and show them; a published one never changes.")
     )
-    _invoice(verb("invoice", "invoice", "See, explain and check what companies owe, and put it right."))
+    billing_verbs.invoice(verb("invoice", "invoice", "See, explain and check what companies owe, and put it right."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
     _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
@@ -179,10 +183,6 @@ def parser() -> argparse.ArgumentParser:
     verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
     _ssh(verb("ssh", "ssh", "What sshd calls: list the keys of an admin, or open a session."))
     return top
-
-
-def _act(acts: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
-    return acts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
 
 
 def _desk(verb: argparse.ArgumentParser) -> None:
@@ -221,29 +221,6 @@ def _import(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="CSV files, told apart by their headers, or JSON"
     )
-
-
-def _prices(verb: argparse.ArgumentParser) -> None:
-    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
-        act = _act(acts, name, text)
-        act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
-    index = _act(acts, "index", "write the next version of the published lists, every price raised; publish it later")
-    index.add_argument("percent", help="such as 3.5%%")
-    index.add_argument("--from", type=_month, required=True, dest="first_month", metavar="MONTH", help="as 2027-01")
-    show = _act(acts, "show", "the newest version, as a price file, and what it changed")
-    show.add_argument("--version", type=_number, help="an older one")
-    for act in (index, _act(acts, "list", "what is published"), show):
-        act.add_argument("--code", help="only this list (default: all)")
-        act.add_argument("--currency", help="only in this currency (default: all)")
-
-
-def _invoice(verb: argparse.ArgumentParser) -> None:
-    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    rate = _act(acts, "rate", "rate months from a file of facts, without a store: our arithmetic, for anybody to check")
-    rate.set_defaults(errand="rating")
-    rate.add_argument("--facts", type=Path, required=True, metavar="FILE", help="JSON; - for standard input")
-    rate.add_argument("--json", action="store_true", help="a JSON list, one object a month in the file's order")
 
 
 def _admin(verb: argparse.ArgumentParser) -> None:
@@ -336,35 +313,3 @@ def _ssh(verb: argparse.ArgumentParser) -> None:
     keys.add_argument("type", help="%%t")
     keys.add_argument("blob", help="%%k")
     _act(acts, "session", "ForceCommand: open the desk for whoever's key sshd checked")
-
-
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below a thousand million")
-    return int(text)
-
-
-def _day(text: str) -> date:
-    try:
-        read = date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-12-01") from None
-    if not 2000 <= read.year < 2200:
-        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name a day from 2000 to 2199")
-    return read
-
-
-def _month(text: str) -> str:
-    if not re.fullmatch(r"2[01][0-9]{2}-(?:0[1-9]|1[0-2])", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a month like 2026-11")
-    return text
-
-
-def _instant(text: str) -> datetime:
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-11-23T00:00") from None
-    if not 2000 <= read.year < 2200:
-        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name one from 2000 to 2199")
-    return read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)

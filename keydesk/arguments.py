@@ -1,0 +1,46 @@
+"""What the verbs' arguments are read as, and how an act of a verb is made."""
+
+import argparse
+import re
+from datetime import UTC, date, datetime
+
+
+def act(acts: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
+    """One more act of a verb, with its page of help."""
+    return acts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+
+def number(text: str) -> int:
+    """A whole number."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below a thousand million")
+    return int(text)
+
+
+def day(text: str) -> date:
+    """A date such as 2026-12-01."""
+    try:
+        read = date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-12-01") from None
+    if not 2000 <= read.year < 2200:
+        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name a day from 2000 to 2199")
+    return read
+
+
+def month(text: str) -> str:
+    """A month such as 2026-11."""
+    if not re.fullmatch(r"2[01][0-9]{2}-(?:0[1-9]|1[0-2])", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a month like 2026-11")
+    return text
+
+
+def instant(text: str) -> datetime:
+    """An instant; UTC where it names no offset."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an instant like 2026-11-23T00:00") from None
+    if not 2000 <= read.year < 2200:
+        raise argparse.ArgumentTypeError(f"{text!r} is beyond every key and invoice; name one from 2000 to 2199")
+    return read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)

@@ -1,0 +1,36 @@
+"""The command line of what is charged: price lists, terms, invoices."""
+
+import argparse
+from pathlib import Path
+
+from keydesk.arguments import act as new_act
+from keydesk.arguments import month, number
+
+
+def prices(verb: argparse.ArgumentParser) -> None:
+    """`keydesk prices`."""
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    for name, text in (("check", "say what is wrong with a file"), ("publish", "publish all lists of a file, or none")):
+        act = new_act(acts, name, text)
+        act.add_argument("file", type=Path, metavar="FILE", help="a TOML file with [[price_list]] tables")
+    index = new_act(
+        acts, "index", "write the next version of the published lists, every price raised; publish it later"
+    )
+    index.add_argument("percent", help="such as 3.5%%")
+    index.add_argument("--from", type=month, required=True, dest="first_month", metavar="MONTH", help="as 2027-01")
+    show = new_act(acts, "show", "the newest version, as a price file, and what it changed")
+    show.add_argument("--version", type=number, help="an older one")
+    for act in (index, new_act(acts, "list", "what is published"), show):
+        act.add_argument("--code", help="only this list (default: all)")
+        act.add_argument("--currency", help="only in this currency (default: all)")
+
+
+def invoice(verb: argparse.ArgumentParser) -> None:
+    """`keydesk invoice`; an act has an errand of its own where it needs other modules."""
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    rate = new_act(
+        acts, "rate", "rate months from a file of facts, without a store: our arithmetic, for anybody to check"
+    )
+    rate.set_defaults(errand="rating")
+    rate.add_argument("--facts", type=Path, required=True, metavar="FILE", help="JSON; - for standard input")
+    rate.add_argument("--json", action="store_true", help="a JSON list, one object a month in the file's order")
