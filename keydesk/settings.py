@@ -5,8 +5,9 @@ name that is not known is refused, so that a slip of the pen is not silently ign
 files of mode 0600, or systemd credentials.
 """
 
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,6 +74,41 @@ class DeskSettings:
 
 
 @dataclass(frozen=True)
+class SellerSettings:
+    """Who invoices, as e-invoices and accounting files say it."""
+
+    name: str = _said("The registered name", default="")
+    organisation_number: str = _said("The number in the country's register of companies", default="")
+    vat_id: str = _said("The VAT number, such as NO987654325MVA", default="")
+    endpoint: str = _said("Where e-invoices come from: scheme and number, such as 0192:987654325", default="")
+    street: str = _said("Street and number", default="")
+    city: str = _said("City", default="")
+    postal_code: str = _said("Postal code", default="")
+    country: str = _said("Two capital letters, such as NO", default="")
+    email: str = _said("Who answers questions about an invoice", default="")
+    account: str = _said("Where to pay: an IBAN, or the account in the country's own form", default="")
+    bank: str = _said("The bank's BIC; SE:BANKGIRO or SE:PLUSGIRO for a Swedish giro number", default="")
+    payment_days: int = _said("Days from the invoice's date until it is due", default=14)
+    tax_registration: str = _said(
+        "Words that the law asks for: Foretaksregisteret (NO), Godkänd för F-skatt (SE)", default=""
+    )
+
+
+@dataclass(frozen=True)
+class SieSettings:
+    """Where Swedish accounting books what is invoiced."""
+
+    receivable_account: str = _said("What customers owe", default="1510")
+    access_account: str = _said("Sales of API access", default="3041")
+    key_account: str = _said("Sales of extra keys and extra test keys", default="3042")
+    overuse_account: str = _said("Sales of usage above what is included", default="3043")
+    vat_account: str = _said("VAT that is owed", default="2611")
+    without_vat_account: str = _said("Sales without VAT, all of them; without it, such a sale is refused", default="")
+    chart: str = _said("The chart of accounts, as SIE names it", default="EUBAS97")
+    series: str = _said("The series of vouchers; the accounting program gives the numbers", default="")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of it. `source` is the file that was read, None when there was none."""
 
@@ -81,6 +117,8 @@ class Settings:
     mail: MailSettings = field(default_factory=MailSettings)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     desk: DeskSettings = field(default_factory=DeskSettings)
+    seller: SellerSettings = field(default_factory=SellerSettings)
+    seller_sie: SieSettings = field(default_factory=SieSettings)
     source: Path | None = None
     credentials: Path | None = None  # systemd's credentials directory
 
@@ -124,6 +162,8 @@ SECTIONS: Final[Mapping[str, type]] = MappingProxyType(
         "mail": MailSettings,
         "sandbox": SandboxSettings,
         "desk": DeskSettings,
+        "seller": SellerSettings,
+        "seller.sie": SieSettings,
     }
 )
 # Read by the command itself, not settings of a section.
@@ -140,7 +180,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             section, setting = _section_of(name)
             values.setdefault(section, {})[setting] = _from_text(section, setting, environment[name], name)
     settings = Settings(
-        **{section: SECTIONS[section](**given) for section, given in values.items()},
+        **{section.replace(".", "_"): SECTIONS[section](**given) for section, given in values.items()},
         source=source if source.exists() else None,
         credentials=Path(environment["CREDENTIALS_DIRECTORY"]) if environment.get("CREDENTIALS_DIRECTORY") else None,
     )
@@ -179,7 +219,7 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsWrong(f"The settings file {path} is not TOML: {error}.") from None
     values: dict[str, dict[str, Any]] = {}
-    for section, given in read.items():
+    for section, given in _sections(read):
         line = _line_of(text, section)
         if section not in SECTIONS or not isinstance(given, dict):
             raise SettingsWrong(f"{path}:{line}: there is no section [{section}]{_near(section, SECTIONS)}")
@@ -191,6 +231,14 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
                 raise SettingsWrong(f"{where}: [{section}] has no setting {name!r}{_near(name, known)}")
             values[section][name] = _typed(value, known[name].default, where, name)
     return values
+
+
+def _sections(read: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each table by its name; one within another, such as [seller.sie], is a section of its own."""
+    for name, given in read.items():
+        inner = {key for key in given if f"{name}.{key}" in SECTIONS} if isinstance(given, dict) else set()
+        yield name, {key: value for key, value in given.items() if key not in inner} if inner else given
+        yield from ((f"{name}.{key}", given[key]) for key in sorted(inner))
 
 
 def _typed(value: Any, default: Any, where: str, name: str) -> Any:
@@ -206,7 +254,7 @@ def _typed(value: Any, default: Any, where: str, name: str) -> Any:
 
 def _section_of(variable: str) -> tuple[str, str]:
     known = {
-        f"KEYDESK_{section}_{setting.name}".upper(): (section, setting.name)
+        f"KEYDESK_{section.replace('.', '_')}_{setting.name}".upper(): (section, setting.name)
         for section, kind in SECTIONS.items()
         for setting in fields(kind)
     }
@@ -243,6 +291,13 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsWrong(f"{where}: [store] lock_wait_seconds must be from 1 to 3600.")
     if settings.sandbox.timeout_minutes < 1:
         raise SettingsWrong(f"{where}: [sandbox] timeout_minutes must be at least 1.")
+    if not 0 <= settings.seller.payment_days <= 366:
+        raise SettingsWrong(f"{where}: [seller] payment_days must be from 0 to 366.")
+    for setting in fields(SieSettings):
+        if setting.name.endswith("_account") and not re.fullmatch("[0-9]*", getattr(settings.seller_sie, setting.name)):
+            raise SettingsWrong(f"{where}: [seller.sie] {setting.name} must be the digits of an account, such as 3041.")
+    if not re.fullmatch(r"[0-9A-Za-z]*", settings.seller_sie.chart + settings.seller_sie.series, re.ASCII):
+        raise SettingsWrong(f"{where}: [seller.sie] chart and series are letters and digits only.")
     return replace(settings, mail=replace(mail, reply_to=mail.reply_to or mail.sender))
 
 

@@ -37,6 +37,15 @@ def test_the_file_is_read_and_a_variable_wins_over_it(file: Path) -> None:
     assert read.desk.read_only is True
 
 
+def test_a_section_within_another_is_read_from_the_file_and_from_variables(file: Path) -> None:
+    file.write_text('[seller]\nname = "Fjord AS"\n[seller.sie]\nvat_account = "2610"\n', encoding="utf-8")
+
+    read = settings.load(file, {"KEYDESK_SELLER_SIE_SERIES": "K", "KEYDESK_SELLER_PAYMENT_DAYS": "30"})
+
+    assert (read.seller.name, read.seller.payment_days) == ("Fjord AS", 30)
+    assert (read.seller_sie.vat_account, read.seller_sie.series, read.seller_sie.chart) == ("2610", "K", "EUBAS97")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -49,6 +58,12 @@ def test_the_file_is_read_and_a_variable_wins_over_it(file: Path) -> None:
         ('[mail]\ntls = "maybe"\n', "[mail] tls must be one of implicit, starttls, none."),
         ("[mail]\nport = 0\n", "[mail] port must be from 1 to 65535."),
         ("[mail\n", "is not TOML"),
+        ('[seller]\nvat = "x"\n', "keydesk.toml:2: [seller] has no setting 'vat'; did you mean vat_id?"),
+        ("[seller.sie]\nvat_accounts = 1\n", "keydesk.toml:2: [seller.sie] has no setting 'vat_accounts'; did you"),
+        ('[seller.sei]\nchart = "x"\n', "keydesk.toml:1: [seller] has no setting 'sei'"),
+        ('[seller.sie]\nvat_account = "26 11"\n', "[seller.sie] vat_account must be the digits of an account"),
+        ('[seller.sie]\nchart = "BAS 97"\n', "[seller.sie] chart and series are letters and digits only."),
+        ("[seller]\npayment_days = -1\n", "[seller] payment_days must be from 0 to 366."),
         ('[store]\npassword = "hunter2"\n', "[store] has no setting 'password'; did you mean password_file?"),
     ],
 )

@@ -74,25 +74,37 @@ def month_of(day: date) -> str:
     return day.isoformat()[:7]
 
 
+def first_day(month: str) -> date:
+    """Give the first day of a month; FormatWrong when it is none."""
+    if not _MONTH.fullmatch(month):
+        raise FormatWrong(f"{month[:64]!a} is not a month; write it like 2026-11.")
+    return date.fromisoformat(f"{month}-01")
+
+
+def last_day(month: str) -> date:
+    """Give the last day of a month."""
+    return first_day(next_month(month)) - _DAY
+
+
 def month_bounds(month: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """Give the half-open span of a local month."""
-    return start_of_day(_first_day(month), zone), start_of_day(_first_day(next_month(month)), zone)
+    return start_of_day(first_day(month), zone), start_of_day(first_day(next_month(month)), zone)
 
 
 def previous_month(month: str) -> str:
     """Give the month before."""
-    return month_of(_first_day(month) - _DAY)
+    return month_of(first_day(month) - _DAY)
 
 
 def next_month(month: str) -> str:
     """Give the month after."""
-    return month_of(_first_day(month) + 31 * _DAY)
+    return month_of(first_day(month) + 31 * _DAY)
 
 
 def month_range(first: str, last: str) -> list[str]:
     """List the months from first to last, both included; none when last comes before first."""
     months = []
-    month, beyond = month_of(_first_day(first)), next_month(last)
+    month, beyond = month_of(first_day(first)), next_month(last)
     while month < beyond:
         months.append(month)
         month = next_month(month)
@@ -107,7 +119,7 @@ def latest_month_due(now: datetime, zone: ZoneInfo, *, day: int = 1, days_after:
     """
     wait = timedelta(days=day - 1 + days_after)
     month = previous_month(month_of(local_day(now, zone) + _DAY))
-    while at_local(_first_day(next_month(month)) + wait, hour, 0, zone) > now:
+    while at_local(first_day(next_month(month)) + wait, hour, 0, zone) > now:
         month = previous_month(month)
     return month
 
@@ -120,9 +132,3 @@ def _on_the_wall(instant: datetime, zone: ZoneInfo) -> datetime:
 def _exists(day: date, zone: ZoneInfo) -> bool:
     """Whether the zone had that day at all (Apia had no 30 December 2011)."""
     return start_of_day(day, zone) < start_of_day(day + _DAY, zone)
-
-
-def _first_day(month: str) -> date:
-    if not _MONTH.fullmatch(month):
-        raise FormatWrong(f"{month[:64]!a} is not a month; write it like 2026-11.")
-    return date.fromisoformat(f"{month}-01")
