@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import re
 import sys
@@ -41,6 +42,7 @@ for programs and pipelines
   keydesk key accept              is the key on standard input accepted?
   keydesk key show|revoke         by handle
   keydesk sandbox next|done|fail  take and report sandbox refreshes
+  keydesk usage import FILE...    what gateways counted, each file once
   keydesk run JOB                 do one job now, or say what it would do
   keydesk mail show|resend|dismiss read a mail, and settle what became of it
   keydesk mail preview|test       see every kind of mail; send a test mail
@@ -48,12 +50,13 @@ for programs and pipelines
   keydesk backup FILE             a checked copy, while everything runs
 
 `keydesk VERB --help` says more of each.
-Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no.
+Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no.
+    """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no,
+    4 done in part: rows were refused, the others taken.
 
     Beyond those, as others have them: 70 a fault of the program, 75 the claim is somebody else's, 130 Ctrl+C, 141 the
     reader of the output has gone.
@@ -123,8 +126,11 @@ def _run(given: argparse.Namespace) -> int:
         status = import_module("keydesk.errands.rating").run(given)
         return status
     # Late, so that a verb pays only for what it needs: the worker no Textual, `key accept` neither, the page nothing.
+    gc.disable()  # what modules make stays: to search it for garbage takes a fifth of the desk's start
     settings = import_module("keydesk.settings")
     errand = import_module(f"keydesk.errands.{given.errand}")
+    gc.freeze()
+    gc.enable()
     # The demo has settings of its own; a slip in the user's file does not keep it from opening.
     read = settings.Settings() if given.errand == "demo" else settings.load(given.settings, os.environ)
     status = errand.run(given, read, now)
@@ -176,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
     _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
+    _usage(verb("usage", "usage", "Take in how much keys were used, from files of gateways."))
     _job(verb("run", "job", "Run one job now, as of a day, or show what it would do."))
     _mail(verb("mail", "mail", "Read a mail, see every kind of mail, or send a test mail."))
     _events(verb("events", "events", "Check the audit log."))
@@ -269,6 +276,25 @@ def _sandbox(verb: argparse.ArgumentParser) -> None:
             act.add_argument("--lease-minutes", type=_number, default=60, help="how long from now (default 60)")
         else:
             act.add_argument("--message", required=name == "fail", default="")
+
+
+def _usage(verb: argparse.ArgumentParser) -> None:
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    take = _act(acts, "import", "add up CSV, JSON lines and access logs by key and day; a file counts once")
+    take.add_argument("files", nargs="+", type=Path, metavar="FILE", help="also packed by gzip; - for standard input")
+    take.add_argument("--source", default="default", metavar="NAME", help="the gateway of the file (default: default)")
+    take.add_argument("--batch", metavar="ID", help="what the source calls it (default: each file's SHA-256)")
+    take.add_argument("--environment", choices=("prod", "sandbox"), help="of rows that do not say (default: the key's)")
+    take.add_argument(
+        "--field",
+        action="append",
+        default=[],
+        metavar="NAME=FIELD",
+        help="where a value stands: key, at, requests, bytes (also A+B), status, environment",
+    )
+    take.add_argument("--strict", action="store_true", help="take nothing when any row is refused")
+    take.add_argument("--rejects", type=Path, metavar="FILE", help="write every refused row there, with its line")
+    take.add_argument("--dry-run", action="store_true", help="say what would be taken, change nothing")
 
 
 def _job(verb: argparse.ArgumentParser) -> None:

@@ -100,4 +100,4 @@ async def test_the_palette_offers_the_acts_and_no_picture_of_the_screen(empty_st
         await desk.pilot.pause(0.3)
         await desk.press("down", "enter")
         await desk.until_seen("The worker is alive.")
-    assert {provider.__name__ for provider in DeskApp.COMMANDS} == {"ActProvider"}
+    assert {provider().__name__ for provider in DeskApp.COMMANDS} == {"ActProvider"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command import Home
 
+WORKED = Path(__file__).parent / "billing" / "examples.json"
 _WATCHED = ("textual", "rich", "jinja2", "css_inline", "apscheduler", "peewee", "tui", "jobs")
 _AFTER = f"""
 import json, sys
@@ -40,6 +41,7 @@ def loaded(body: str, home: Path, stdin: str = "") -> list[object]:
     [
         (["--help"], 0, []),
         (["--version"], 0, []),
+        (["invoice", "rate", "--facts", str(WORKED)], 0, []),
         (["key", "accept", "--environment", "prod"], 3, ["peewee"]),
         (["ssh", "authorized-keys", "ssh-ed25519", "AAAA"], 0, ["peewee"]),
         (["sandbox", "next"], 0, ["peewee"]),
@@ -62,3 +64,19 @@ def test_a_verb_loads_only_what_it_needs(home: Home, arguments: list[str], statu
 )
 def test_a_part_loads_no_other_part(tmp_path: Path, module: str, modules: list[str]) -> None:
     assert loaded(f"import {module}", tmp_path) == [0, modules]
+
+
+def test_the_desk_loads_no_dialog_and_no_page_before_it_is_opened(tmp_path: Path) -> None:
+    body = "import keydesk.errands.desk, sys; sys.exit(str(sorted(name for name in sys.modules if name in late)))"
+    late = (
+        "tui.dialogs.dialog",
+        "tui.dialogs.new_key",
+        "tui.palette",
+        "tui.screens.company",
+        "store.importing",
+        "store.invoices",
+    )
+
+    status, _ = loaded(f"late = {late!r}; {body}", tmp_path)
+
+    assert status == "[]"

@@ -8,26 +8,27 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from store import database
+from store import database, installation
 from store.actors import Actor
 from store.errors import KeydeskError
 from store.listings.change_number import change_number
 from store.peppers import Peppers
 from tui import faults
 from tui.background import begin
-from tui.palette import ActProvider, Palette
 from tui.reading import Reader
 from tui.recording import Recorder
-from tui.screens import welcome
 from tui.screens.home import HomePage
 from tui.screens.page import Page
 from tui.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from tui.palette import ActProvider
 
 LOOK_EVERY_SECONDS = 2  # for what others wrote
 _ENDS = {signal.SIGHUP: 129, signal.SIGTERM: 143}
@@ -73,12 +74,18 @@ def _forget_lost_terminal() -> None:
     os.close(nowhere)
 
 
+def _palette_provider() -> "type[ActProvider]":
+    from tui.palette import ActProvider
+
+    return ActProvider
+
+
 class DeskApp(App[None]):
     """Pages on a stack. It draws nothing by itself: no clock, no blinking, no spinner."""
 
     TITLE = "Keydesk"
     CSS_PATH = "desk.tcss"
-    COMMANDS: ClassVar[set[type[ActProvider]]] = {ActProvider}  # type: ignore[assignment]
+    COMMANDS = {_palette_provider}  # noqa: RUF012 - the library's declaration
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="leave"),
     ]
@@ -108,8 +115,20 @@ class DeskApp(App[None]):
             self._own_session = True
         self.push_screen(HomePage(self.desk))
         if not self.desk.read_only:
-            begin(self, welcome.when_new, self, self.desk, group="welcome")
+            begin(self, self._welcome, group="welcome")
         self.set_interval(LOOK_EVERY_SECONDS, self._look)
+
+    async def _welcome(self) -> None:
+        """Ask what the store must be told once."""
+        try:
+            known = await self.desk.reader.read(installation.read)
+        except KeydeskError as fault:
+            self._tell(str(fault))
+            return
+        if known is None and self.desk.actor.may("installation.set-up", None):
+            from tui.screens import welcome
+
+            await welcome.ask(self, self.desk)
 
     def on_unmount(self) -> None:
         """Give the connection back."""
@@ -133,6 +152,8 @@ class DeskApp(App[None]):
 
     def action_command_palette(self) -> None:
         """Open the palette, once."""
+        from tui.palette import Palette
+
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
 

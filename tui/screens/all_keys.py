@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from tui.background import begin
 from tui.screens import key_acts
-from tui.screens.company import open_company
 from tui.screens.key_list import KeyList
 from tui.surroundings import Surroundings
 
@@ -20,6 +19,8 @@ class AllKeys(KeyList):
 
     def do_go_company(self) -> None:
         """To the page of the key's company."""
+        from tui.screens.company import open_company
+
         begin(self, open_company, self, self.row.company_id, group="open")
 
     def do_new_key(self) -> None:

@@ -9,7 +9,6 @@ from store.listings.companies import CompanyRow
 from tui import cells, foreign
 from tui.background import begin
 from tui.screens import key_acts
-from tui.screens.company import CompanyPage
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
 from tui.widgets.window_table import Column
@@ -59,7 +58,9 @@ class Companies(Section):
         )
 
     def do_open(self) -> None:
-        """To the company's page."""
+        """To the company's page, which is imported when the first one is opened."""
+        from tui.screens.company import CompanyPage
+
         self.app.push_screen(CompanyPage(self.desk, self.row))
 
     def do_new_key(self) -> None:

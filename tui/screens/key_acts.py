@@ -1,12 +1,15 @@
-"""What is done to keys: ask in a dialog, let the store do it, show what came of it."""
+"""What is done to keys: ask in a dialog, let the store do it, show what came of it.
+
+A dialog and what it needs of the store are imported when it is opened, so that the first page is painted sooner.
+"""
 
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.app import App
 
-from store import companies, installation, invoices, keys, users
+from store import companies, installation, keys, users
 from store.errors import KeydeskError
 from store.fields import instant, seconds
 from store.keys import Created
@@ -15,14 +18,12 @@ from store.rules import calendar, expiry
 from store.rules.key_format import Environment
 from store.tables import Company
 from tui import cells
-from tui.dialogs.edit_expiry import EditExpiryDialog, KeyShown
-from tui.dialogs.message import MessageDialog
-from tui.dialogs.new_key import NewKeyDialog, NewKeyDraft, ResourceChoice
-from tui.dialogs.revoke_key import KeyUse, RevokeKeyDialog
-from tui.dialogs.rotate_key import RotateKeyDialog
-from tui.dialogs.show_key import NewKey, ShowKeyDialog
 from tui.screens.section import Section
 from tui.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from tui.dialogs.edit_expiry import KeyShown
+    from tui.dialogs.new_key import NewKeyDraft, ResourceChoice
 
 Desk: TypeAlias = App[None]
 KeyAct: TypeAlias = Callable[[Desk, Surroundings, KeyRow], Coroutine[Any, Any, None]]
@@ -33,6 +34,8 @@ async def carried_out(app: Desk, desk: Surroundings, change: Callable[[], Any]) 
     try:
         made = await desk.recorder.record(change)
     except KeydeskError as refusal:
+        from tui.dialogs.message import MessageDialog
+
         await app.push_screen_wait(MessageDialog(str(refusal), refused=True))
         made = None
     tell_written(app)
@@ -47,8 +50,11 @@ def tell_written(app: Desk) -> None:
             written()
 
 
-async def new_key(app: Desk, desk: Surroundings, company_id: int, resource: ResourceChoice | None = None) -> None:
+async def new_key(app: Desk, desk: Surroundings, company_id: int, resource: "ResourceChoice | None" = None) -> None:
     """The New key dialog, then the key, shown once."""
+    from store import invoices
+    from tui.dialogs.new_key import NewKeyDialog, ResourceChoice
+
     now = desk.clock()
     company = await desk.reader.read(lambda: companies.get(company_id))
 
@@ -56,7 +62,7 @@ async def new_key(app: Desk, desk: Surroundings, company_id: int, resource: Reso
         found = await desk.reader.read(lambda: users.resources(company_id, needle, limit=8))
         return [ResourceChoice(user.id, user.name, user.email) for user in found]
 
-    async def cost(draft: NewKeyDraft) -> tuple[str, ...]:
+    async def cost(draft: "NewKeyDraft") -> tuple[str, ...]:
         try:
             said = await desk.reader.read(
                 lambda: invoices.cost(company_id, draft.resource_id, draft.kind, desk.clock())
@@ -90,6 +96,8 @@ async def new_key(app: Desk, desk: Surroundings, company_id: int, resource: Reso
 
 async def edit_expiry(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     """Another last day."""
+    from tui.dialogs.edit_expiry import EditExpiryDialog
+
     today = calendar.local_day(desk.clock(), calendar.zone(row.zone))
     day = await app.push_screen_wait(EditExpiryDialog(_shown(row), _kind(row), row.expires_on, today))
     if day is not None:
@@ -100,6 +108,8 @@ async def edit_expiry(app: Desk, desk: Surroundings, row: KeyRow) -> None:
 
 async def rotate(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     """A successor, shown once; the old key goes on for the overlap."""
+    from tui.dialogs.rotate_key import RotateKeyDialog
+
     now, zone = desk.clock(), calendar.zone(row.zone)
     settings = await desk.reader.read(installation.get)
     company = await desk.reader.read(lambda: companies.get(row.company_id))
@@ -120,6 +130,8 @@ async def rotate(app: Desk, desk: Surroundings, row: KeyRow) -> None:
 
 async def revoke(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     """The end, once the admin has seen what it hits."""
+    from tui.dialogs.revoke_key import KeyUse, RevokeKeyDialog
+
     impact = await desk.reader.read(lambda: keys.impact(row.id))
     zone = calendar.zone(row.zone)
     last_at = None if impact.last_used_at is None else impact.last_used_at.astimezone(zone)
@@ -138,6 +150,8 @@ def in_tmux() -> bool:
 async def _show(app: Desk, desk: Surroundings, created: Created | None, company: Company) -> None:
     if created is None:
         return
+    from tui.dialogs.show_key import NewKey, ShowKeyDialog
+
     key = created.key
     for page in app.screen_stack:
         section = getattr(page, "section", None)
@@ -156,7 +170,9 @@ def _tell(app: Desk, text: str) -> None:
         tell(text)
 
 
-def _shown(row: KeyRow) -> KeyShown:
+def _shown(row: KeyRow) -> "KeyShown":
+    from tui.dialogs.edit_expiry import KeyShown
+
     return KeyShown(row.label, row.resource, row.first, row.last)
 
 

@@ -14,7 +14,6 @@ from store.listings.selection import Ids
 from store.rules import calendar
 from tui import cells, clipboard, foreign
 from tui.background import begin
-from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
@@ -108,13 +107,7 @@ class KeyList(Section):
 
     def do_open(self) -> None:
         """Everything known of the key, and what happened to it."""
-        begin(self, self._open, self.row, group="open")
-
-    async def _open(self, key: KeyRow) -> None:
-        happened = await self.desk.reader.read(lambda: events.about(key.first, key.last, key.company_id))
-        self.app.push_screen(
-            ReadTextDialog("API key", _head(key), "\n".join((*_facts(key), "", *_told(happened, key))))
-        )
+        begin(self, open_key, self, self.row, group="open")
 
     def do_edit_expiry(self) -> None:
         """Another last day."""
@@ -137,6 +130,14 @@ class KeyList(Section):
 
     def _change(self, act: key_acts.KeyAct) -> None:
         begin(self, act, self.app, self.desk, self.row, group="act")
+
+
+async def open_key(section: Section, key: KeyRow) -> None:
+    """Everything known of a key, and what happened to it, over the section."""
+    from tui.dialogs.read_text import ReadTextDialog
+
+    happened = await section.desk.reader.read(lambda: events.about(key.first, key.last, key.company_id))
+    section.app.push_screen(ReadTextDialog("API key", _head(key), "\n".join((*_facts(key), "", *_told(happened, key)))))
 
 
 def _head(key: KeyRow) -> tuple[str, ...]:

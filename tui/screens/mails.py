@@ -9,11 +9,7 @@ from store.listings.emails import MailRow, NoticeRow, Unsettled
 from store.tables import Email
 from tui import cells, foreign
 from tui.background import begin
-from tui.dialogs.confirm import ConfirmDialog
-from tui.dialogs.put_aside import PutAsideDialog
-from tui.dialogs.read_text import ReadTextDialog
-from tui.screens import key_acts, mail_text
-from tui.screens.company import open_company
+from tui.screens import key_acts
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
 from tui.widgets.window_table import Column
@@ -111,6 +107,8 @@ class Mails(Section):
 
     def do_go_company(self) -> None:
         """To the page of the company concerned."""
+        from tui.screens.company import open_company
+
         row: MailRow | NoticeRow = self.row
         if row.company_id is None:
             self.post_message(self.Said("This mail is about no company."))
@@ -127,6 +125,9 @@ class Mails(Section):
             begin(self, self._open, wanted, group="open")
 
     async def _open(self, email_id: int) -> None:
+        from tui.dialogs.read_text import ReadTextDialog
+        from tui.screens import mail_text
+
         found = await self._found(email_id)
         if found is not None:
             self.app.push_screen(ReadTextDialog("Mail", *mail_text.read(found)))
@@ -144,6 +145,8 @@ class Mails(Section):
         begin(self, self._resend, self.row, group="act")
 
     async def _resend(self, row: MailRow) -> None:
+        from tui.dialogs.confirm import ConfirmDialog
+
         found = await self._found(row.id)
         if found is None:
             return
@@ -166,6 +169,8 @@ class Mails(Section):
         begin(self, self._dismiss, self.row, group="act")
 
     async def _dismiss(self, row: MailRow) -> None:
+        from tui.dialogs.put_aside import PutAsideDialog
+
         found = await self._found(row.id)
         if found is None:
             return
@@ -179,6 +184,8 @@ class Mails(Section):
 
 def _known(mail: Email) -> tuple[str, ...]:
     """By what a person decides whether it arrived."""
+    from tui.screens import mail_text
+
     return (
         f"To          {mail.recipient}",
         f"About       {mail.subject or mail.kind.replace('_', ' ')}",

@@ -13,7 +13,6 @@ from textual.widgets import Input
 
 from tui import acts
 from tui.acts import ACTS, Act, Situation
-from tui.dialogs.help import HelpDialog, HelpLine
 from tui.screens.section import Section
 from tui.surroundings import Surroundings
 from tui.widgets.crumbs import Crumbs
@@ -182,6 +181,8 @@ class Page(Screen[None]):
 
     def do_help(self) -> None:
         """All keys that mean something here, and why some of them do nothing now."""
+        from tui.dialogs.help import HelpDialog, HelpLine
+
         situation = self.situation()
         lines = [
             HelpLine(" ".join(acts.shown(key) for key in act.keys), act.title, act.refusal(situation) or "")

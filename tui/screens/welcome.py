@@ -5,7 +5,6 @@ from pathlib import Path
 from textual.app import App
 
 from store import importing, installation
-from store.errors import KeydeskError
 from store.installation import Installation
 from tui.dialogs.message import MessageDialog
 from tui.dialogs.welcome import WelcomeDialog
@@ -13,15 +12,8 @@ from tui.screens import key_acts
 from tui.surroundings import Surroundings
 
 
-async def when_new(app: App[None], desk: Surroundings) -> None:
+async def ask(app: App[None], desk: Surroundings) -> None:
     """Ask what the store must be told once, and take in the files that were named."""
-    try:
-        known = await desk.reader.read(installation.read)
-    except KeydeskError as fault:
-        await app.push_screen_wait(MessageDialog(str(fault), refused=True))
-        return
-    if known is not None or not desk.actor.may("installation.set-up", None):
-        return
     draft = await app.push_screen_wait(WelcomeDialog(time_zone="Europe/Oslo"))
     if draft is None:
         await app.push_screen_wait(

@@ -15,8 +15,6 @@ from store.listings.work import Health, WorkRow
 from store.workers import QUIET_AFTER
 from tui import cells, foreign
 from tui.background import begin
-from tui.dialogs.confirm import ConfirmDialog
-from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
@@ -86,6 +84,8 @@ class WorkerState(Section):
 
     def do_open(self) -> None:
         """The whole of one run."""
+        from tui.dialogs.read_text import ReadTextDialog
+
         row: WorkRow = self.row
         facts = [
             f"state    {row.state}",
@@ -112,6 +112,8 @@ class WorkerState(Section):
         begin(self, self._release, group="act")
 
     async def _release(self) -> None:
+        from tui.dialogs.confirm import ConfirmDialog
+
         desk, now = self.desk, self.desk.clock()
         held = await desk.reader.read(lambda: list(work.ids(desk.actor.company_id, "state:held")))
         question = f"Is it {cells.spelled(now)}? Then {len(held)} held runs are let go."
