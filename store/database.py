@@ -252,23 +252,26 @@ def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteDatabase:
     )
 
 
+_NOT_IN_THE_URL = (
+    "The store's URL holds a password; put it into a file of mode 0600 and name that in `store.password_file`."
+)
+
+
 def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> PooledPostgresqlDatabase:
     if find_spec("psycopg") is None:
         raise SettingsWrong("PostgreSQL's driver is not installed: run `pip install 'keydesk[postgres]'`.")
     parts = urlsplit(url)
     if parts.password:
-        raise SettingsWrong(
-            "The store's URL holds a password; put it into a file of mode 0600 and name that in `store.password_file`."
-        )
+        raise SettingsWrong(_NOT_IN_THE_URL)
     try:
         port, name = parts.port, unquote(parts.path.lstrip("/"))
     except ValueError as error:
         raise SettingsWrong(f"The port in the store's URL cannot be used ({error}); correct it.") from None
     if not name:
         raise SettingsWrong("The store's URL names no database; write it like postgresql://user@host/name.")
-    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    host = unquote(options.pop("host", "") or parts.hostname or "")
-    loopback = host in {"", "localhost", "127.0.0.1", "::1"} or host.startswith("/")
+    options = _url_options(parts.query)
+    host = options.pop("host", "") or unquote(parts.hostname or "")
+    loopback = all(one in _LOOPBACK or one.startswith("/") for one in host.split(","))
     options["options"] = f"{options.get('options', '')} -c lock_timeout={lock_wait_seconds}s".strip()
     mode = options.pop("sslmode", "prefer" if loopback else "")
     if not loopback and mode != "verify-full":
@@ -289,8 +292,32 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
         stale_timeout=300,
         timeout=10,
         autoconnect=False,
-        **{option: unquote(value) for option, value in options.items()},
+        **options,
     )
+
+
+_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
+# Of libpq's options those that say neither who logs in, nor where (but `host`, for a socket), nor a secret.
+_URL_OPTIONS = {
+    "host", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_min_protocol_version", "channel_binding",
+    "gssencmode", "krbsrvname", "passfile", "options", "target_session_attrs", "tcp_user_timeout", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count",
+}  # fmt: skip
+
+
+def _url_options(query: str) -> dict[str, str]:
+    """What follows the question mark of the store's URL. SettingsWrong for what is not written there."""
+    options = {}
+    for pair in filter(None, query.split("&")):
+        name, equals, value = pair.partition("=")
+        if name == "password":
+            raise SettingsWrong(_NOT_IN_THE_URL)
+        if name not in _URL_OPTIONS or not equals:
+            raise SettingsWrong(
+                f"The store's URL cannot set {name}; after the question mark stand {', '.join(sorted(_URL_OPTIONS))}."
+            )
+        options[name] = unquote(value)
+    return options
 
 
 def dispose() -> None:

@@ -133,9 +133,15 @@ def test_a_backup_of_a_live_store_is_whole_private_and_never_overwrites(tmp_path
         ("postgresql://keydesk:secret@db.example/keydesk", "holds a password"),
         ("postgresql://keydesk@db.example/keydesk", "must be verified"),
         ("postgresql://keydesk@db.example/keydesk?sslmode=require", "must be verified"),
+        ("postgresql:///keydesk?host=/run/postgresql,db.example", "must be verified"),
+        ("postgresql:///keydesk?hostaddr=192.0.2.7", "cannot set hostaddr"),
+        ("postgresql:///keydesk?service=elsewhere", "cannot set service"),
+        ("postgresql:///keydesk?password=secret", "holds a password"),
+        ("postgresql:///keydesk?user=secret", "cannot set user"),
+        ("postgresql:///keydesk?sslmode", "cannot set sslmode"),
     ],
 )
-def test_a_url_that_would_give_a_secret_away_is_refused(url: str, sentence: str) -> None:
+def test_a_url_that_would_give_a_secret_away_or_say_the_same_twice_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(SettingsWrong, match=sentence) as refusal:
         bind(url)
 
