@@ -47,6 +47,17 @@ def test_a_wrong_settings_file_is_named_with_its_line(home: Home, text: str | No
     assert one_sentence(home, said.status, said.err).startswith(sentence)
 
 
+def test_a_home_whose_name_needs_quoting_gets_settings_that_can_be_read(tmp_path: Path) -> None:
+    odd = tmp_path / 'Åse "the keys" \\ Berg'
+    odd.mkdir()
+    home = Home(odd)
+
+    assert home.keydesk("init", "--vendor", "Fjord Software").status == 0
+
+    listed = home.keydesk("admin", "list")
+    assert (listed.status, listed.err) == (0, "")
+
+
 def test_an_unknown_variable_is_named(home: Home) -> None:
     said = home.keydesk("mail", "show", KEYDESK_STORE_LOCATOIN="/tmp/x.db")
 

@@ -199,3 +199,17 @@ def test_the_page_has_one_finding_a_line_and_1_says_that_something_is_wrong(home
         ["look", "mail"],
         ["ok", "events"],
     ]
+
+
+def test_what_others_wrote_does_not_speak_to_the_terminal(home: Home) -> None:
+    home.sql(
+        "INSERT INTO run (job, scope, period, state, bounds, attempt, planned_at, not_before, error) "
+        "VALUES ('expiry-notices', 'Europe/Oslo', '2026-11-23', 'due', '{}', 1, 0, 0, ?)",
+        "OperationalError: \x1b]52;c;c2VjcmV0\x07",
+    )
+
+    said = home.keydesk("doctor")
+
+    assert [line for line in said.out.splitlines() if "expiry-notices" in line] == [
+        "wrong  run        expiry-notices Europe/Oslo 2026-11-23: OperationalError: ‹001B›]52;c;c2VjcmV0‹0007›"
+    ]

@@ -17,6 +17,7 @@ from store import clock_seen, database, events, installation, notices, outgoing,
 from store.database import session
 from store.errors import KeydeskError
 from store.rules import price_lists
+from store.rules.text import visible
 from store.tables import Company, Event, InvoiceMonth, Worker
 
 _SILENT_AFTER = timedelta(minutes=2)
@@ -39,7 +40,7 @@ def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], date
     """Print a line for each finding. Exit status 1 when something is wrong."""
     worst = 0
     for finding in findings(settings, clock()):
-        sys.stdout.write(f"{finding.verdict:<5}  {finding.about:<9}  {finding.text}\n")
+        sys.stdout.write(f"{finding.verdict:<5}  {finding.about:<9}  {visible(finding.text)}\n")
         worst = max(worst, finding.verdict == "wrong")
     return worst
 

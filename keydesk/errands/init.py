@@ -1,6 +1,7 @@
 """`keydesk init`: store, pepper and settings of a new installation, or an older store brought up to date."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -18,10 +19,10 @@ _FILE = """\
 # Settings of Keydesk, explained in docs/settings.md. Environment variables (KEYDESK_MAIL_HOST) win over them.
 
 [store]
-location = "{store}"
+location = {store}
 
 [keys]
-pepper_file = "{pepper}"
+pepper_file = {pepper}
 
 # [mail]                      # without it mails wait in the outbox
 # host = "relay.example.com"
@@ -99,5 +100,7 @@ def _write_settings(settings: Settings) -> str:
     path = default_file()
     private_directory(path.parent)
     private_file(path)
-    path.write_text(_FILE.format(store=settings.store_location(), pepper=settings.pepper_path()), encoding="utf-8")
+    places = {"store": settings.store_location(), "pepper": str(settings.pepper_path())}
+    text = _FILE.format(**{name: json.dumps(place, ensure_ascii=False) for name, place in places.items()})  # TOML's too
+    path.write_text(text, encoding="utf-8")
     return f"The settings are in {path}."

@@ -50,7 +50,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 def _tell(job: Job, now: datetime, as_of: date | None) -> int:
     told = 0
     for line in rehearsal.rehearse(job, now, as_of):
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(visible(line) + "\n")
         told += 1
     sys.stdout.write(f"{told} in all. Nothing was changed.\n" if told else "Nothing to do. Nothing was changed.\n")
     return 0
@@ -69,7 +69,7 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     worker.end(now)
     parked = _parked({scene.period for scene in scenes}) if job.name.startswith("invoice-") else []
     for line in parked:
-        sys.stderr.write(f"keydesk: {line}\n")
+        sys.stderr.write(f"keydesk: {visible(line)}\n")
     sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed.\n")
     return int(done.failed > 0 or bool(parked))
 
@@ -78,7 +78,7 @@ def _parked(months: set[str]) -> list[str]:
     """Whose month could not be rated, and why; the others have theirs."""
     found = InvoiceMonth.select().where(InvoiceMonth.state == "parked", InvoiceMonth.month.in_(months))
     return [
-        f"{month.month} of {visible(month.company.name)} waits: {month.error}"
+        f"{month.month} of {month.company.name} waits: {month.error}"
         for month in found.order_by(InvoiceMonth.month, InvoiceMonth.company)
     ]
 
@@ -120,4 +120,4 @@ class _Faults(JsonLog):
         if level != "info":
             why = more.get("reply") or more.get("error") or more.get("text") or ""
             what = " ".join(str(more[name]) for name in ("run", "mail", "worker") if name in more)
-            sys.stderr.write(f"keydesk: {fact.replace('.', ' ')} {what}: {visible(redact(str(why)))}\n")
+            sys.stderr.write(visible(redact(f"keydesk: {fact.replace('.', ' ')} {what}: {why}")) + "\n")
