@@ -5,14 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import installation, runs, workers
+from store import runs
 from store.actors import Actor
 from store.database import session
 from store.errors import NotAllowed, NotFound, Refused
-from store.installation import Installation
 from store.runs import LeaseLost, Planned, RunRow
-from store.tables import Event, Run, Setting, Worker
-from store.workers import Host
+from store.tables import Event, Run, Setting
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -309,95 +307,3 @@ def test_closed_runs_of_a_job_are_forgotten_after_a_while(empty_store: str) -> N
     assert runs.forget("tea", NOON) == 0
     assert runs.forget("tea", NOON + MINUTE) == 1
     assert states() == [("2026-11-22", "due")]
-
-
-# The workers
-
-HERE = Host("skog", "boot-1")
-
-
-def test_a_worker_says_that_it_lives_and_that_it_stops(empty_store: str) -> None:
-    name = workers.register(HERE, "0.1.0", NOON, pid=4242)
-    workers.tick(name, NOON + MINUTE, "RuntimeError: no")
-    workers.tick(name, NOON + 2 * MINUTE)
-    alive = [row.name for row in workers.alive(NOON + 2 * MINUTE)]
-    workers.stop(name, NOON + 3 * MINUTE)
-
-    (row,) = workers.listed()
-    assert alive == [name]
-    assert (row.host, row.pid, row.version, row.started_at, row.last_tick, row.stopped_at, row.last_error) == (
-        "skog", 4242, "0.1.0", NOON, NOON + 3 * MINUTE, NOON + 3 * MINUTE, "RuntimeError: no",
-    )  # fmt: skip
-    assert workers.alive(NOON + 3 * MINUTE) == []
-
-
-def test_a_worker_that_is_quiet_for_five_minutes_is_not_alive(empty_store: str) -> None:
-    workers.register(HERE, "0.1.0", NOON)
-
-    assert len(workers.alive(NOON + 5 * MINUTE - timedelta(seconds=1))) == 1
-    assert workers.alive(NOON + 5 * MINUTE) == []
-
-
-@pytest.mark.parametrize(
-    ("second", "later", "refused"),
-    [
-        (Host("skog", "boot-1"), MINUTE, False),  # another worker on the same machine
-        (Host("skog", "boot-2"), MINUTE, False),  # the machine was started anew
-        (Host("3f9a1c", "boot-1"), MINUTE, False),  # another container on it
-        (Host("fjell", "boot-9"), MINUTE, True),
-        (Host("fjell", "boot-9"), 5 * MINUTE, False),  # the first has been dead for long enough
-    ],
-)
-def test_a_second_machine_is_refused_on_sqlite_and_welcome_on_postgresql(
-    empty_store: str, second: Host, later: timedelta, refused: bool
-) -> None:
-    workers.register(HERE, "0.1.0", NOON)
-
-    if refused and not empty_store.startswith("postgresql"):
-        with pytest.raises(
-            Refused, match=r"^A worker on skog uses this SQLite store, and SQLite is safe on one machine"
-        ):
-            workers.register(second, "0.1.0", NOON + later)
-    else:
-        workers.register(second, "0.1.0", NOON + later)
-
-    assert Worker.select().count() == (1 if refused and not empty_store.startswith("postgresql") else 2)
-
-
-def test_a_worker_that_was_killed_is_buried_by_the_next_on_its_machine(empty_store: str) -> None:
-    import os
-
-    killed = workers.register(HERE, "0.1.0", NOON, pid=2**22 + 1)  # beyond the kernel's highest
-    same_pid = workers.register(HERE, "0.1.0", NOON, pid=os.getpid())  # a container's first process
-    workers.register(HERE, "0.1.0", NOON, pid=os.getppid())  # lives
-    workers.register(Host("skog", "boot-0"), "0.1.0", NOON, pid=2**22 + 1)  # not for us to say
-
-    assert sorted(workers.bury(HERE, NOON)) == sorted([killed, same_pid])
-    assert workers.bury(HERE, NOON) == []
-
-
-def test_workers_that_have_been_gone_for_long_are_forgotten(empty_store: str) -> None:
-    workers.register(HERE, "0.1.0", NOON)
-
-    assert (workers.forget(NOON), workers.forget(NOON + MINUTE)) == (0, 1)
-
-
-def test_this_machine_has_a_name_and_a_boot_id() -> None:
-    host = workers.this_host()
-
-    assert host.name
-    assert 0 < len(host.boot_id) <= 40
-    assert host == workers.this_host()
-
-
-def test_a_quiet_worker_takes_no_write_lock(empty_store: str) -> None:
-    if empty_store.startswith("postgresql"):
-        pytest.skip("PostgreSQL has no write lock to take")
-    installation.set_up(Installation(vendor="Fjord Software"), NOON)
-    import sqlite3
-
-    busy = sqlite3.connect(empty_store, isolation_level=None)
-    busy.execute("BEGIN IMMEDIATE")
-    assert runs.claim("one", TEA, NOON) is None
-    busy.execute("ROLLBACK")
-    busy.close()
