@@ -194,7 +194,7 @@ async def test_what_others_write_moves_nothing_under_the_cursor(empty_store: str
 
 async def test_an_auditor_and_a_read_only_desk_change_nothing_and_say_why(empty_store: str) -> None:
     small_world()
-    said = []
+    said: list[str | bool] = []
 
     for actor, read_only in ((AUDITOR, False), (KARI, True)):
         async with at_the_desk(actor, read_only=read_only) as desk:
@@ -206,12 +206,15 @@ async def test_an_auditor_and_a_read_only_desk_change_nothing_and_say_why(empty_
                 said.append(desk.message)
             assert {"new key", "expiry", "rotate", "revoke"} & set(desk.hints) == set()
             await desk.press("left", "enter")
-            said.append(desk.message)
+            await desk.until_seen("Users to notify Ola Nordmann, user1@example.com Emails to notify it@example.com")
+            said.append(desk.sees("aud (auditor) may not change integrations; ask an operator."))
+            said.append(desk.sees("This desk was opened read-only; nothing can be changed."))
 
     assert said == [
         *["aud (auditor) may not do this here; ask an operator."] * 4,
-        "aud (auditor) may not change integrations; ask an operator.",
-        *["This desk was opened read-only; nothing can be changed."] * 5,
+        *(True, False),
+        *["This desk was opened read-only; nothing can be changed."] * 4,
+        *(False, True),
     ]
     assert Event.select().where(Event.actor == "aud").count() == 0
 

@@ -194,6 +194,15 @@ async def test_help_is_searched_and_says_why_something_cannot_be_done_now() -> N
     assert stage.answers == [None]
 
 
+async def test_a_reason_too_long_for_its_line_stands_in_full_below_while_the_cursor_is_on_it() -> None:
+    reason = "berit (company-admin) may not do this here; an operator of the vendor may, so ask one of them."
+    async with on_stage(HelpDialog([HelpLine("n", "New key"), HelpLine("x", "Revoke key", reason)])) as stage:
+        await stage.until_seen("2 of 2")
+        assert not stage.sees("so ask one of them.")
+        await stage.press("down")
+        await stage.until_seen(reason)
+
+
 @pytest.mark.parametrize("key", ["enter", "escape", "q", "backspace"])
 async def test_a_message_is_closed_by_any_of_the_usual_keys(key: str) -> None:
     async with on_stage(

@@ -26,8 +26,11 @@ class HelpLine:
 
 
 class HelpDialog(Dialog[None]):
-    """A search over the keys."""
+    """A search over the keys; below them, in full, why the one under the cursor does nothing now."""
 
+    DEFAULT_CSS = """
+    HelpDialog .why { height: 2; text-style: italic; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
@@ -44,13 +47,16 @@ class HelpDialog(Dialog[None]):
         self._lines = tuple(lines)
         self._needle = Field(placeholder="search")
         self._list = ShortList(14)
+        self._found: list[HelpLine] = []
         self._count = Static()
+        self._why = Static(classes="why")  # two rows, so that nothing moves while one goes through the keys
 
     def fields(self) -> ComposeResult:
         """The search and what it leaves."""
         yield self._needle
         yield self._list
         yield self._count
+        yield self._why
 
     def on_mount(self) -> None:
         """Begin with all."""
@@ -67,14 +73,22 @@ class HelpDialog(Dialog[None]):
     def action_move(self, steps: int) -> None:
         """Move through the lines."""
         self._list.move(steps)
+        self._explain()
 
     @on(Input.Changed)
     def _filter(self) -> None:
         words = self._needle.value.casefold().split()
-        found = [line for line in self._lines if all(word in f"{line.keys} {line.title}".casefold() for word in words)]
+        found = self._found = [
+            line for line in self._lines if all(word in f"{line.keys} {line.title}".casefold() for word in words)
+        ]
         width = max((len(line.keys) for line in found), default=0) + 2
         self._list.show(len(found), lambda place: _drawn(found[place], width))
         self._count.update(f"{len(found)} of {len(self._lines)}" if found else "Nothing matches.")
+        self._explain()
+
+    @on(ShortList.Clicked)
+    def _explain(self) -> None:
+        self._why.update(foreign.text(self._found[self._list.cursor].why_not if self._found else ""))
 
 
 def _drawn(line: HelpLine, width: int) -> Text:

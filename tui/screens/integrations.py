@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from store import integrations, users
-from store.integrations import ApiAccess
+from store.integrations import ApiAccess, NotifiedUser
 from store.listings.companies import CompanyRow
 from store.listings.selection import Ids
 from store.recipients import API_ACCESS
@@ -15,6 +15,7 @@ from store.rules import calendar
 from tui import cells, foreign
 from tui.background import begin
 from tui.dialogs.api_access import ApiAccessDialog, ApiAccessDraft, ApiAccessShown
+from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
@@ -63,12 +64,29 @@ class Integrations(Section):
         return found
 
     def do_open(self) -> None:
-        """The form."""
+        """The form; for those who may not change it, what it says."""
         refusal = self._refusal()
         if refusal:
-            self.post_message(self.Said(refusal))
+            begin(self, self._show_only, refusal, group="open")
         else:
             begin(self, self._edit, group="act")
+
+    async def _show_only(self, refusal: str) -> None:
+        of, zone = self.company.id, calendar.zone(self.company.zone)
+        access = await self.desk.reader.read(lambda: integrations.api_access(of))
+        said = [
+            "Enabled",
+            f"  since {cells.spelled(access.enabled_at, zone)}" if access.enabled_at else "  no",
+            "",
+            "Users to notify",
+            *([f"  {_named(user)}, {user.email or 'no address'}" for user in access.users] or ["  none"]),
+            "",
+            "Emails to notify",
+            *([f"  {address}" for address in access.emails] or ["  none"]),
+            "",
+            refusal,
+        ]
+        self.app.push_screen(ReadTextDialog("API Access", (self.company.name,), "\n".join(said)))
 
     def _refusal(self) -> str:
         if self.desk.read_only:
@@ -123,5 +141,8 @@ def _shown(company_id: int, now: datetime) -> ApiAccessShown:
 
 
 def _told(access: ApiAccess) -> str:
-    names = [user.name if user.active else f"{user.name} (has left)" for user in access.users]
-    return ", ".join((*names, *access.emails)) or "nobody"
+    return ", ".join((*map(_named, access.users), *access.emails)) or "nobody"
+
+
+def _named(user: NotifiedUser) -> str:
+    return user.name if user.active else f"{user.name} (has left)"
