@@ -17,6 +17,11 @@ def number(text: str) -> int:
     return int(text)
 
 
+def notice_days(text: str) -> tuple[int, ...]:
+    """`14,3`, the widest first; that a key has expired (-1) is told whatever they are."""
+    return (*sorted({number(part) for part in text.split(",")}, reverse=True), -1)
+
+
 def day(text: str) -> date:
     """A date such as 2026-12-01."""
     try:

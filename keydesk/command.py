@@ -18,6 +18,7 @@ from keydesk import __version__, billing_verbs
 from keydesk.arguments import act as _act
 from keydesk.arguments import day as _day
 from keydesk.arguments import instant as _instant
+from keydesk.arguments import notice_days as _notice_days
 from keydesk.arguments import number as _number
 from store.errors import KeydeskError
 from store.rules.key_format import redact
@@ -222,6 +223,19 @@ def _init(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--vendor", help="your company's name, as mails say it")
     verb.add_argument("--prefix", default="kd", help="what every key begins with (default kd); never changed later")
     verb.add_argument("--time-zone", default="Europe/Oslo", help="of companies that name none (default Europe/Oslo)")
+    verb.add_argument(
+        "--notice-days",
+        type=_notice_days,
+        metavar="DAYS",
+        help="when to warn, in days before expiry (default 14,3); also later",
+    )
+    for option, what in (
+        ("--overlap-days", "how long a rotated key goes on (default 7); also later"),
+        ("--refresh-hour", "local hour of the nightly refresh (default 2); also later"),
+        ("--invoice-hour", "local hour on the 1st of the invoice lines (default 3); also later"),
+        ("--grace-days", "days from draft to final (default 3); also later"),
+    ):
+        verb.add_argument(option, type=_number, metavar="N", help=what)
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

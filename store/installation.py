@@ -1,19 +1,29 @@
 """The choices of this installation: the vendor's name, the key prefix, the notice days, the hours of the jobs."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from store.actors import WORKER, Actor
 from store.change import change
-from store.database import session, writing
-from store.errors import Refused, SettingsWrong
+from store.database import backend, run_sql, session, writing
+from store.errors import FormatWrong, Refused, SettingsWrong
 from store.peppers import Peppers
 from store.rules import calendar, key_format
 from store.rules.text import check_name
 from store.tables import Setting
 
 _MARKS = "pepper_marks"
+_EXPIRED = -1  # among the notice days
+_FARTHEST_NOTICE = 365
+# The whole numbers among the choices, each with its name for people and its bounds.
+_BOUNDS = {
+    "overlap_days": ("The overlap of a rotation, in days,", 0, 365),
+    "refresh_hour": ("The refresh hour", 0, 23),
+    "invoice_hour": ("The invoice hour", 0, 23),
+    "grace_days": ("The grace of an invoice, in days,", 0, 27),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,31 @@ def set_up(installation: Installation, now: datetime, actor: Actor = WORKER, pep
         made.event("installation.set-up", "installation", None, after=asdict(chosen))
 
 
+def edit(actor: Actor, choices: Mapping[str, Any], now: datetime) -> Installation:
+    """Change choices by their names; what is not named stays. Nothing happens when all are so already.
+
+    Refused for the prefix, which keys that are out carry. FormatWrong says which choice cannot be.
+    """
+    with change(actor, "installation.edit", None, now) as made:
+        if backend() == "postgresql":
+            run_sql("LOCK TABLE setting IN SHARE ROW EXCLUSIVE MODE")
+        before = get()
+        after = checked(replace(before, **choices))
+        if after.prefix != before.prefix:
+            raise Refused(f"The prefix is {before.prefix} for good: keys that are out begin with it.")
+        was, becomes = asdict(before), asdict(after)
+        changed = [name for name in becomes if was[name] != becomes[name]]
+        for name in changed:
+            value = becomes[name]
+            Setting.update(value=list(value) if isinstance(value, tuple) else value).where(
+                Setting.name == name
+            ).execute()
+        if changed:
+            sides = ({name: side[name] for name in changed} for side in (was, becomes))
+            made.event("installation.edit", "installation", None, before=next(sides), after=next(sides))
+        return after
+
+
 def check_peppers(peppers: Peppers) -> None:
     """SettingsWrong unless these are the peppers that the store's keys were made with; a new version is remembered."""
     row = Setting.get_or_none(Setting.name == _MARKS)
@@ -82,4 +117,10 @@ def checked(installation: Installation) -> Installation:
     """The choices as they are kept. FormatWrong or Refused says which of them cannot be."""
     key_format.check_prefix(installation.prefix)
     calendar.zone(installation.time_zone)
+    days = installation.notice_days
+    if len(set(days)) != len(days) or not all(day == _EXPIRED or 1 <= day <= _FARTHEST_NOTICE for day in days):
+        raise FormatWrong("The notice days are different numbers of days before expiry, each from 1 to 365.")
+    for name, (told, least, most) in _BOUNDS.items():
+        if not least <= getattr(installation, name) <= most:
+            raise FormatWrong(f"{told} must be from {least} to {most}.")
     return replace(installation, vendor=check_name(installation.vendor, "vendor", limit=64))

@@ -58,6 +58,24 @@ def test_a_home_whose_name_needs_quoting_gets_settings_that_can_be_read(tmp_path
     assert (listed.status, listed.err) == (0, "")
 
 
+def test_a_choice_of_the_installation_can_be_changed_and_a_wrong_one_is_named(home: Home) -> None:
+    wrong = home.keydesk("init", "--notice-days", "30,0")
+    words = home.keydesk("init", "--notice-days", "a month")
+    changed = home.keydesk("init", "--notice-days", "3,30", "--refresh-hour", "4")
+    again = home.keydesk("init", "--refresh-hour", "4")
+
+    assert one_sentence(home, wrong.status, wrong.err) == (
+        "The notice days are different numbers of days before expiry, each from 1 to 365."
+    )
+    assert (words.status, words.out) == (2, "")
+    assert (changed.status, changed.out) == (0, "The choices of the installation are changed; they hold from now on.\n")
+    assert again.out.endswith("is up to date; nothing was changed.\n")
+    assert home.sql("SELECT value FROM setting WHERE name IN ('notice_days', 'refresh_hour') ORDER BY name") == [
+        ("[30,3,-1]",),
+        ("4",),
+    ]
+
+
 def test_an_unknown_variable_is_named(home: Home) -> None:
     said = home.keydesk("mail", "show", KEYDESK_STORE_LOCATOIN="/tmp/x.db")
 

@@ -3,9 +3,10 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from keydesk.opening import bind, local_actor
 from keydesk.settings import Settings, default_file
@@ -15,6 +16,7 @@ from store.errors import Refused
 from store.installation import Installation
 from store.peppers import Peppers
 
+_CHOICES = ("notice_days", "overlap_days", "refresh_hour", "invoice_hour", "grace_days")
 _FILE = """\
 # Settings of Keydesk, explained in docs/settings.md. Environment variables (KEYDESK_MAIL_HOST) win over them.
 
@@ -33,17 +35,21 @@ pepper_file = {pepper}
 
 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
-    """Make what is missing; what is there is left alone."""
+    """Make what is missing; what is there is left alone, except for the choices that are named."""
+    choices = {name: told for name in _CHOICES if (told := getattr(given, name)) is not None}
     wanted = None
     if given.vendor:
-        wanted = Installation(vendor=given.vendor, prefix=given.prefix, time_zone=given.time_zone)
-    for line in set_up(settings, wanted, clock()):
-        sys.stdout.write(line + "\n")
+        wanted = Installation(vendor=given.vendor, prefix=given.prefix, time_zone=given.time_zone, **choices)
+    said = set_up(settings, wanted, clock(), choices)
+    sys.stdout.write("\n".join(said or [f"The store {settings.store_location()} is up to date; nothing was changed."]))
+    sys.stdout.write("\n")
     return 0
 
 
-def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> list[str]:
-    """Make what is missing with the choices `wanted`, and say each thing that was done.
+def set_up(
+    settings: Settings, wanted: Installation | None, now: datetime, choices: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Make what is missing as `wanted`, change the `choices` of a store that is there; say each thing that was done.
 
     Refused, with nothing made, when a new store needs choices and none were given.
     """
@@ -54,7 +60,8 @@ def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> li
         installation.checked(wanted)
     said, made = prepare(settings, now)
     with session():
-        if installation.read() is None:
+        before = installation.read()
+        if before is None:
             if wanted is None:
                 raise Refused("This store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
             installation.set_up(wanted, now, local_actor(), made)
@@ -62,7 +69,9 @@ def set_up(settings: Settings, wanted: Installation | None, now: datetime) -> li
                 f"It is the desk of {wanted.vendor}; keys begin with {wanted.prefix}.",
                 "Next: `keydesk import` companies and users, `keydesk prices publish` what they pay, then `keydesk`.",
             ]
-    return said or [f"The store {settings.store_location()} is up to date; nothing was changed."]
+        elif choices and installation.edit(local_actor(), choices, now) != before:
+            said.append("The choices of the installation are changed; they hold from now on.")
+    return said
 
 
 def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
