@@ -257,9 +257,9 @@ def _write(
             "its own, name it with --batch."
         )
     inserted = run_sql(
-        "INSERT INTO usage_batch (source, batch, received_at, rows, rejected) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (source, batch) DO NOTHING RETURNING id",
-        (source, batch.name, seconds(made.now), batch.rows, batch.refused),
+        "INSERT INTO usage_batch (source, batch, received_at, rows, rejected, first_day, last_day) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, batch) DO NOTHING RETURNING id",
+        (source, batch.name, seconds(made.now), batch.rows, batch.refused, *(batch.days or (None, None))),
     ).fetchone()
     if inserted is None:
         batch.before = _taken(source, batch.name)
