@@ -1,39 +1,40 @@
-"""A company's month: rated from the facts, kept as a draft, made final once, and never changed after."""
+"""A company's month: what it costs as far as it is known, its draft, and its end."""
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from store import billing_facts, companies, events, mail_contexts, outbox, recipients
-from store.actors import WORKER
+from store import billing_facts, companies, invoice_closing, invoice_drafts, late_usage, rating_policy
 from store.database import writing
-from store.errors import KeydeskError, Refused
-from store.events import Fact
-from store.rules import calendar, expiry, money
-from store.rules.rating import Invoice, KeyFact, Policy, cost_sentence, difference, quantity_words
+from store.rules import calendar, expiry
+from store.rules.rating import Invoice, KeyFact, cost_sentence, difference
 from store.rules.rating import rate as rate_facts
 from store.rules.rating.facts import KeyKind
-from store.rules.rating.invoice import Line
-from store.tables import Company, InvoiceLine, InvoiceMonth
+from store.tables import Company
 
-POLICY = Policy()
+_ALL_KNOWN = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def rate(company_id: int, month: str, as_of: datetime) -> Invoice:
-    """What the company owes for the month, as far as `as_of` knows. Refused when a price list is missing."""
-    facts, lists = billing_facts.read(companies.get(company_id))
-    return rate_facts(facts, month, lists, POLICY, as_of)
+def rate(company_id: int, month: str, as_of: datetime | None) -> Invoice:
+    """What the company owes for the month, with what it adds for earlier ones, as far as `as_of` knows.
+
+    None: all facts as they stand, so that a month that runs is forecast. Refused when a price list is missing.
+    """
+    facts, lists = billing_facts.read(companies.get(company_id), (month,))
+    invoice = rate_facts(facts, month, lists, rating_policy.current().policy, as_of)
+    known = as_of or _ALL_KNOWN
+    earlier = late_usage.months([company_id], month, known).get(company_id)
+    return invoice.with_lines(late_usage.added(company_id, month, earlier, known).lines) if earlier else invoice
 
 
 def cost(company_id: int, resource_id: int, kind: KeyKind, now: datetime) -> str:
     """The New key dialog's sentence: what one more key for this resource costs. The same function as the invoice's."""
     company = companies.get(company_id)
-    facts, lists = billing_facts.read(company)
+    facts, lists = billing_facts.read(company, ())
     today = companies.today(company, now)
     last_day = expiry.test_expiry(today) if kind == "test" else expiry.latest(today)
     ends_at = expiry.ends_at(last_day, companies.zone(company))
     key = KeyFact(id="new", resource=resource_id, kind=kind, created_at=now, spans=((now, ends_at),))
-    return cost_sentence(difference(facts, calendar.month_of(today), lists, POLICY, key))
+    return cost_sentence(difference(facts, calendar.month_of(today), lists, rating_policy.current().policy, key))
 
 
 def owed(zone: str, month: str) -> list[int]:
@@ -43,150 +44,36 @@ def owed(zone: str, month: str) -> list[int]:
     return [row.id for row in query]
 
 
-def draft_month(company_id: int, month: str, now: datetime) -> bool:
-    """Bring the stored draft to what the facts say; whether anything changed. A final month is left as it is.
+def draft_months(company_ids: Sequence[int], month: str, now: datetime) -> int:
+    """Bring the drafts of a month to what the facts say, all in one transaction; how many changed.
 
-    One transaction. Raises what rating raises (a missing price list), with nothing changed; see `park_month`.
+    A final month is left as it is. A company that cannot be rated is parked, and the others are drafted.
     """
     with writing():
-        stored = _month(company_id, month)
-        if stored is not None and stored.state == "final":
-            return False
-        return _store(stored, company_id, rate(company_id, month, now), now)
+        return invoice_drafts.draft(company_ids, month, now)
 
 
-def park_month(company_id: int, month: str, error: Exception, now: datetime) -> None:
-    """Keep why a company could not be rated, for the desk; its older draft lines stay. The next run tries again."""
-    sentence = str(error) if isinstance(error, KeydeskError) else f"{type(error).__name__}: rating failed; see the log."
+def finalise_months(company_ids: Sequence[int], month: str, now: datetime) -> int:
+    """Rate once more and make the months final, all in one transaction; for how many this call did it.
+
+    Those who are to be notified get the lines. A company that cannot be rated is parked; one whose month is strange, or
+    waits for a decision if so chosen, is held with the reason.
+    """
     with writing():
-        stored = _month(company_id, month)
-        if stored is None:
-            company = companies.get(company_id)
-            InvoiceMonth.create(
-                company=company_id, month=month, state="parked", currency=company.currency, error=sentence, rated_at=now
-            )
-        elif stored.state != "final" and (stored.state, stored.error) != ("parked", sentence):
-            stored.state, stored.error, stored.rated_at = "parked", sentence, now
-            stored.save()
+        return invoice_closing.finalise(company_ids, month, now)
+
+
+def draft_month(company_id: int, month: str, now: datetime) -> bool:
+    """The same for one company: whether its draft changed."""
+    return bool(draft_months([company_id], month, now))
 
 
 def finalise_month(company_id: int, month: str, now: datetime) -> bool:
-    """Rate once more and make the month final; whether this call did it. Those who are to be notified get the lines.
+    """The same for one company: whether this call made its month final."""
+    return bool(finalise_months([company_id], month, now))
 
-    One transaction: the lines, the state, the event and the mails, or nothing.
-    """
+
+def park_month(company_id: int, month: str, error: Exception, now: datetime) -> None:
+    """Keep why a company could not be rated; its older draft lines stay. The next run tries again."""
     with writing():
-        draft_month(company_id, month, now)
-        changed = (
-            InvoiceMonth.update(state="final", final_at=now)
-            .where(InvoiceMonth.company == company_id, InvoiceMonth.month == month, InvoiceMonth.state == "draft")
-            .execute()
-        )
-        if changed != 1:
-            return False
-        _announce(companies.get(company_id), month, now)
-        return True
-
-
-def _store(stored: InvoiceMonth | None, company_id: int, invoice: Invoice, now: datetime) -> bool:
-    wanted = {line.line_key: _columns(line, invoice.currency) for line in invoice.lines}
-    lines = {row.line_key: row for row in InvoiceLine.select().where(*_of(company_id, invoice.month))}
-    changed = _store_month(stored, company_id, invoice, now)
-    for line_key, row in lines.items():
-        if line_key not in wanted:
-            row.delete_instance()
-            changed = True
-        elif any(getattr(row, name) != value for name, value in wanted[line_key].items()):
-            InvoiceLine.update(**wanted[line_key], rated_at=now).where(InvoiceLine.id == row.id).execute()
-            changed = True
-    for line_key, columns in wanted.items():
-        if line_key not in lines:
-            InvoiceLine.create(company=company_id, month=invoice.month, line_key=line_key, rated_at=now, **columns)
-            changed = True
-    return changed
-
-
-def _store_month(stored: InvoiceMonth | None, company_id: int, invoice: Invoice, now: datetime) -> bool:
-    explain = {name: value for name, value in invoice.explain.items() if name != "as_of"}
-    wanted: dict[str, Any] = {
-        "state": "draft",
-        "currency": invoice.currency,
-        "net_minor": invoice.net_minor,
-        "vat_minor": invoice.vat_minor,
-        "gross_minor": invoice.gross_minor,
-        "explain": explain,
-        "error": None,
-    }
-    if stored is None:
-        InvoiceMonth.create(company=company_id, month=invoice.month, rated_at=now, **wanted)
-        return True
-    if all(getattr(stored, name) == value for name, value in wanted.items()):
-        return False
-    InvoiceMonth.update(**wanted, rated_at=now).where(InvoiceMonth.id == stored.id).execute()
-    return True
-
-
-def _columns(line: Line, currency: str) -> dict[str, Any]:
-    return {
-        "description": line.description,
-        "because": line.because,
-        "quantity": line.quantity,
-        "unit": line.unit,
-        "unit_price": line.unit_price,
-        "currency": currency,
-        "gross_minor": line.gross_minor,
-        "discount_minor": line.discount_minor,
-        "net_minor": line.net_minor,
-        "status": line.status,
-        "reason": line.reason,
-        "price_list": line.price_list,
-        "explain": line.explain,
-    }
-
-
-def _announce(company: Company, month: str, now: datetime) -> None:
-    stored = _month(company.id, month)
-    if stored is None:
-        raise Refused(f"There is no {month} of {company.name}.")
-    lines = list(InvoiceLine.select().where(*_of(company.id, month)).order_by(InvoiceLine.id))
-    total = {"lines": len(lines), "net": money.plain(stored.net_minor, stored.currency), "currency": stored.currency}
-    events.append(WORKER, now, [Fact("invoice.final", f"{month} of {company.name}", company.id, after=total)])
-    if lines:
-        outbox.queue(list(_mails(company, stored, lines)), now)
-
-
-def _mails(company: Company, stored: InvoiceMonth, lines: list[InvoiceLine]) -> Iterable[outbox.Owed]:
-    context = {
-        "company": company.name,
-        "zone": company.time_zone,
-        "month": stored.month,
-        "lines": [
-            {
-                "description": line.description,
-                "because": line.because,
-                "quantity": quantity_words(line.quantity, line.unit),
-                "unit_price": f"{line.currency} {line.unit_price}",
-                "net": money.amount(line.net_minor, line.currency),
-            }
-            for line in lines
-        ],
-        "net": money.amount(stored.net_minor, stored.currency),
-        "vat": money.amount(stored.vat_minor, stored.currency),
-        "gross": money.amount(stored.gross_minor, stored.currency),
-        "billing_reference": company.billing_reference,
-    }
-    for recipient in recipients.recipients(company.id):
-        yield mail_contexts.owed(
-            "invoice_lines", company, recipient, f"invoice_lines:{company.id}:{stored.month}", context
-        )
-
-
-def _month(company_id: int, month: str) -> InvoiceMonth | None:
-    found: InvoiceMonth | None = InvoiceMonth.get_or_none(
-        InvoiceMonth.company == company_id, InvoiceMonth.month == month
-    )
-    return found
-
-
-def _of(company_id: int, month: str) -> tuple[Any, ...]:
-    return (InvoiceLine.company == company_id, InvoiceLine.month == month, InvoiceLine.revision == 1)
+        invoice_drafts.park(company_id, month, error, now)

@@ -9,7 +9,7 @@ from store import database, triggers
 from store.backup import backup_sqlite
 from store.database import db, run_sql, session, sqlite_path, writing
 from store.errors import StoreUnavailable
-from store.tables import TABLES
+from store.tables import TABLES, UsageDay
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Migration:
 
 
 def _first_schema() -> None:
+    UsageDay._meta.without_rowid = database.backend() == "sqlite"  # noqa: SLF001
     db.create_tables(TABLES, safe=False)
     triggers.create()
 

@@ -6,37 +6,46 @@ A company that joins a time zone late, or that could not be rated, is never lost
 from collections.abc import Iterator
 from datetime import datetime
 
-from store import runs
+from store import runs, usage_facts
 from store.database import run_sql, session
 
 DRAFTS, FINALS = "invoice-lines", "invoice-final"  # the jobs
+TOGETHER = 500  # companies in one transaction
 _LOOK_BACK = 13  # months whose runs are looked at again
-_PAGE = 500
 
 # What is left to do for a company's month: by the job, and by why it is left.
-_LATE, _PARKED = "late", "parked"
+_LATE, _WAITS = "late", "waits"
 _LEFT = {
     (DRAFTS, _LATE): "m.id IS NULL",
-    (DRAFTS, _PARKED): "m.state = 'parked'",
+    (DRAFTS, _WAITS): "m.state = 'parked'",
     (FINALS, _LATE): "m.state = 'draft'",
-    (FINALS, _PARKED): "m.state = 'parked'",
+    (FINALS, _WAITS): "m.state IN ('parked', 'held')",
 }
+# Every change of a company's facts is in the audit log under its number; what concerns all of them is in `stale_at`.
+_CHANGED = """
+    m.state = 'draft' AND (m.rated_at <= {stale_at}
+        OR c.id IN (SELECT e.company_id FROM event AS e WHERE e.at >= {since} AND e.company_id IS NOT NULL))
+"""
 _COMPANIES = """
-    SELECT c.id FROM company AS c LEFT JOIN invoice_month AS m ON m.company_id = c.id AND m.month = ?
+    SELECT c.id FROM company AS c
+    LEFT JOIN invoice_month AS m ON m.company_id = c.id AND m.month = ? AND m.revision = 1
     WHERE c.time_zone = ? AND c.created_at < ? AND c.id > ? AND ({left})
     ORDER BY c.id LIMIT ?
 """
 
 
-def companies(job: str, zone: str, month: str, ends_at: int) -> Iterator[int]:
-    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id; parked ones included.
+def chunks(job: str, zone: str, month: str, ends_at: int) -> Iterator[list[int]]:
+    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id, some hundreds at once.
 
-    `ends_at` is the end of the month in epoch seconds; a company that came later owes nothing for it.
+    For drafts these are also the companies of which something was learned since they were drafted. `ends_at` is the end
+    of the month in epoch seconds; a company that came later owes nothing for it.
     """
-    left = f"{_LEFT[job, _LATE]} OR {_LEFT[job, _PARKED]}"
+    left = f"{_LEFT[job, _LATE]} OR {_LEFT[job, _WAITS]}"
+    if job == DRAFTS:
+        left += f" OR {_changed(month)}"
     after = 0
-    while page := _page(left, zone, month, ends_at, after, _PAGE):
-        yield from page
+    while page := _page(left, zone, month, ends_at, after, TOGETHER):
+        yield page
         after = page[-1]
 
 
@@ -45,9 +54,9 @@ def reopen_for_late(now: datetime) -> int:
     return _reopen(_LATE, now)
 
 
-def reopen_for_parked(now: datetime) -> int:
-    """Make due again the done runs with parked companies: their price list may be there by now. Gives how many."""
-    return _reopen(_PARKED, now)
+def reopen_for_waiting(now: datetime) -> int:
+    """Make due again the done runs with parked or held companies: their facts may be right by now. Gives how many."""
+    return _reopen(_WAITS, now)
 
 
 def _reopen(why: str, now: datetime) -> int:
@@ -57,6 +66,21 @@ def _reopen(why: str, now: datetime) -> int:
             if _page(_LEFT[job, why], run.scope, run.period, run.bounds["end"], 0, 1):
                 reopened += runs.reopen(run.id, now)
     return reopened
+
+
+def _changed(month: str) -> str:
+    with session():
+        stale_at = max(
+            usage_facts.newest(month),
+            _newest("SELECT max(published_at) FROM price_list"),
+            _newest("SELECT max(at) FROM event WHERE act = 'billing.policy'"),
+        )
+        since = _newest("SELECT min(rated_at) FROM invoice_month WHERE month = ? AND state = 'draft'", month)
+    return _CHANGED.format(stale_at=stale_at, since=since)  # whole numbers of our own
+
+
+def _newest(text: str, *values: str) -> int:
+    return int(run_sql(text, values).fetchone()[0] or 0)
 
 
 def _page(left: str, zone: str, month: str, ends_at: int, after: int, limit: int) -> list[int]:

@@ -186,16 +186,19 @@ def test_a_company_that_owes_nothing_has_a_final_month_without_lines_or_mail(cas
 
 def test_a_missing_price_list_parks_the_company_with_what_to_do_and_the_next_run_mends_it(cast: Cast) -> None:
     Company.update(price_list="GOLD").where(Company.id == cast.nordlys.id).execute()
-    with pytest.raises(Refused, match="No price list GOLD in NOK is in force for 2026-11; publish one") as refusal:
-        invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
-    invoices.park_month(cast.nordlys.id, "2026-11", refusal.value, FIRST_OF_DECEMBER)
-    parked = InvoiceMonth.get()
-    assert (parked.state, parked.error) == ("parked", str(refusal.value))
+
+    changed = invoices.draft_months([cast.nordlys.id, cast.sydlys.id], "2026-11", FIRST_OF_DECEMBER)
+
+    assert changed == 1
+    states = {month.company_id: (month.state, month.error) for month in InvoiceMonth.select()}
+    why = "No price list GOLD in NOK is in force for 2026-11; publish one with `keydesk prices publish`."
+    assert states == {cast.nordlys.id: ("parked", why), cast.sydlys.id: ("draft", None)}
 
     Company.update(price_list="API").where(Company.id == cast.nordlys.id).execute()
     invoices.draft_month(cast.nordlys.id, "2026-11", FIRST_OF_DECEMBER)
 
-    assert [(month.state, month.error, month.net_minor) for month in InvoiceMonth.select()] == [("draft", None, 30000)]
+    months = InvoiceMonth.select().where(InvoiceMonth.company == cast.nordlys.id)
+    assert [(month.state, month.error, month.net_minor) for month in months] == [("draft", None, 30000)]
 
 
 def test_a_deactivated_company_is_charged_up_to_then_and_no_further(cast: Cast) -> None:

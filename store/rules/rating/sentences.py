@@ -7,6 +7,8 @@ from store.rules.calendar import local_day
 from store.rules.rating.counting import ONE_SECOND, BilledUsers, Month, Peak
 from store.rules.rating.facts import ContractTerm, Policy
 
+WAITS = "; not invoiced until somebody approves it"  # ends the sentence of a line that is under review
+
 # Not calendar.month_name, which follows the machine's locale.
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -90,8 +92,7 @@ def test_keys_because(number: int, free: int, month: Month, policy: Policy) -> s
 
 def overuse_because(usage: str, blocks: str, month: Month, *, review: bool) -> str:
     """What was used and is included, and the blocks in between."""
-    waits = "; not invoiced until somebody approves it" if review else ""
-    return f"{_so_far(month)}{usage}: {blocks}{waits}."
+    return f"{_so_far(month)}{usage}: {blocks}{WAITS if review else ''}."
 
 
 def terms_because(term: ContractTerm) -> str:
