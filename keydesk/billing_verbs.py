@@ -34,3 +34,15 @@ def invoice(verb: argparse.ArgumentParser) -> None:
     rate.set_defaults(errand="rating")
     rate.add_argument("--facts", type=Path, required=True, metavar="FILE", help="JSON; - for standard input")
     rate.add_argument("--json", action="store_true", help="a JSON list, one object a month in the file's order")
+    for name, text in (
+        ("show", "a month as it is stored: its lines, why each is owed, the totals"),
+        ("explain", "one line: the days, instants and keys that counted, prices, terms and arithmetic"),
+    ):
+        act = new_act(acts, name, text)
+        act.add_argument("company", metavar="COMPANY", help="its external id")
+        act.add_argument("month", type=month, metavar="MONTH", help="as 2026-11")
+    act.add_argument("line", metavar="LINE", help="as `invoice show` names it: access, extra_key, overuse_data ...")
+    preview = new_act(acts, "preview", "the present month so far, and to its end if nothing changes any more")
+    preview.add_argument("company", metavar="COMPANY", help="its external id")
+    preview.add_argument("--month", type=month, metavar="MONTH", help="another month")
+    new_act(acts, "review", "the lines that wait for a person to approve or waive them")

@@ -44,6 +44,7 @@ for programs and pipelines
   keydesk key show|revoke         by handle
   keydesk sandbox next|done|fail  take and report sandbox refreshes
   keydesk usage import FILE...    what gateways counted, each file once
+  keydesk invoice ...             show, explain, preview and check what is owed
   keydesk run JOB                 do one job now, or say what it would do
   keydesk mail show|resend|dismiss read a mail, and settle what became of it
   keydesk mail preview|test       see every kind of mail; send a test mail

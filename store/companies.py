@@ -7,6 +7,7 @@ from store.database import backend, run_sql
 from store.errors import NotFound
 from store.fields import seconds
 from store.rules import calendar
+from store.rules.text import visible
 from store.tables import Company, Licence
 
 
@@ -23,6 +24,16 @@ def held(company_id: int) -> Company:
     if backend() == "postgresql":  # on SQLite one transaction at a time writes
         run_sql("SELECT id FROM company WHERE id = ? FOR NO KEY UPDATE", (company_id,))
     return get(company_id)
+
+
+def by_external_id(external_id: str) -> Company:
+    """The company that the main system calls so, or NotFound."""
+    found: Company | None = Company.get_or_none(Company.external_id == external_id)
+    if found is None:
+        raise NotFound(
+            f"There is no company with the id {visible(external_id)}; the desk's company list shows the ids."
+        )
+    return found
 
 
 def zone(company: Company) -> ZoneInfo:

@@ -6,35 +6,35 @@ All of it is the invoice's own rating function, with another instant or other fa
 from dataclasses import replace
 from datetime import date, datetime
 
-from store import billing_facts, companies, installation, invoices, keys, licences
+from store import billing_facts, companies, installation, invoices, keys, licences, rating_policy
 from store.rules import calendar, expiry
 from store.rules.rating import Invoice, KeyFact, LicenceFact
-from store.rules.rating import rate as rate_facts
 from store.rules.rating.comparison import change_sentences, month_changes
 from store.tables import Company, InvoiceMonth, Licence
 
 
-def so_far(company_id: int, now: datetime) -> Invoice:
-    """The company's present month as far as it has come. Refused when a price list is missing."""
-    return _present(company_id, now, now)
+def so_far(company_id: int, now: datetime, month: str | None = None) -> Invoice:
+    """The company's present month, or another one, as far as it has come. Refused when a price list is missing."""
+    return invoices.rate(company_id, month or _present(company_id, now), now)
 
 
-def forecast(company_id: int, now: datetime) -> Invoice:
-    """The company's present month to its end, if nothing changes any more and no further usage comes."""
-    return _present(company_id, now, None)
+def forecast(company_id: int, now: datetime, month: str | None = None) -> Invoice:
+    """The company's present month, or another one, to its end, if nothing changes any more and no usage comes."""
+    return invoices.rate(company_id, month or _present(company_id, now), None)
 
 
 def of_rotation(company_id: int, key_id: int, expires_on: date, now: datetime) -> tuple[str, ...]:
     """What rotating the key changes, in sentences: nothing while the overlap is within the grace of a rotation."""
     company = companies.get(company_id)
-    facts, lists = billing_facts.read(company)
-    policy = invoices.POLICY
+    months = _this_and_next(company, now)
+    facts, lists = billing_facts.read(company, months)
+    policy = rating_policy.current().policy
     key, days = keys.get(key_id), installation.get().overlap_days
     old_ends = expiry.overlap_end(key.ends_at, now, days)
     new_ends = expiry.ends_at(expires_on, companies.zone(company))
     successor = KeyFact("new", key.resource_id, "standard", now, ((now, new_ends),), rotated_from=key_id)
     after = replace(facts, keys=(*(_ending(each, key_id, old_ends, now) for each in facts.keys), successor))
-    changes = month_changes(facts, after, _this_and_next(company, now), lists, policy)
+    changes = month_changes(facts, after, months, lists, policy)
     grace = policy.rotation_grace_days
     if any(change.before_minor != change.after_minor for change in changes):
         return change_sentences(changes)
@@ -47,20 +47,19 @@ def of_licences(company_id: int, number: int, day: date, now: datetime) -> tuple
     """What another number of licences from that local day on changes, in sentences."""
     company = companies.get(company_id)
     licences.check_day(day, companies.today(company, now))
-    facts, lists = billing_facts.read(company)
+    first = calendar.month_of(day)
+    months = (first, calendar.next_month(first))
+    facts, lists = billing_facts.read(company, months)
     zone = companies.zone(company)
     kept = (fact for fact in facts.licences if calendar.local_day(fact.at, zone) != day)
     start = max(calendar.start_of_day(day, zone), company.created_at)
     after = replace(facts, licences=(*kept, LicenceFact(start, number)))
-    first = calendar.month_of(day)
-    changes = month_changes(facts, after, (first, calendar.next_month(first)), lists, invoices.POLICY)
+    changes = month_changes(facts, after, months, lists, rating_policy.current().policy)
     return (*change_sentences(changes), *_final(company, first), *_later(company, day))
 
 
-def _present(company_id: int, now: datetime, as_of: datetime | None) -> Invoice:
-    company = companies.get(company_id)
-    facts, lists = billing_facts.read(company)
-    return rate_facts(facts, calendar.month_of(companies.today(company, now)), lists, invoices.POLICY, as_of)
+def _present(company_id: int, now: datetime) -> str:
+    return calendar.month_of(companies.today(companies.get(company_id), now))
 
 
 def _this_and_next(company: Company, now: datetime) -> tuple[str, str]:
