@@ -55,7 +55,7 @@ class DocumentLine:
     price_list: str
     corrects: str
     month: str  # the month of the service, an earlier one for an adjustment
-    transferred: bool
+    transfer: str  # to-transfer, transferred, do-not-transfer
 
     @property
     def first_day(self) -> date:
@@ -109,4 +109,4 @@ class InvoiceDocument:
     @property
     def was_transferred(self) -> bool:
         """Whether every line of it has been handed over before."""
-        return all(line.transferred for line in self.lines)
+        return all(line.transfer == "transferred" for line in self.lines)

@@ -91,14 +91,15 @@ def _income(line_key: str, document: InvoiceDocument, accounts: Accounts) -> str
 
 
 def _organisation(number: str) -> str:
-    """As SIE writes it: 556012-5790."""
+    """As SIE writes it: 551234-5678."""
     digits = number.replace("-", "")
     return f"{digits[:6]}-{digits[6:]}"
 
 
 def _quoted(text: str) -> str:
     """A field. What the code page lacks loses its accent or becomes a question mark; a quotation mark is escaped, and
-    a backslash, which would escape what follows, is a slash."""
+    a backslash, which would escape what follows, is a slash.
+    """
     known = "".join(map(_in_code_page, text.translate(_LETTERS)))
     return '"' + known.replace("\\", "/").replace('"', '\\"') + '"'
 

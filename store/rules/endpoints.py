@@ -78,7 +78,7 @@ def _weighted(number: str, weights: tuple[int, ...]) -> int:
 
 
 _FORMS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
-    "0007": (is_swedish, "an organisation number of 10 digits with its check digit, such as 5512345674"),
+    "0007": (is_swedish, "an organisation number of 10 digits with its check digit, such as 5512345678"),
     "0037": (
         lambda number: _is_ovt(number) or _is_finnish(number),
         "an OVT or business id, such as 003712345671",
@@ -86,7 +86,7 @@ _FORMS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "0088": (_is_gln, "a GLN of 13 digits with its check digit, such as 7300010000001"),
     "0184": (
         lambda number: bool(re.fullmatch(r"DK[0-9]{8}", number, re.ASCII)),
-        "a CVR number of 8 digits after DK, such as DK13585628",
+        "a CVR number of 8 digits after DK, such as DK12345678",
     ),
     "0192": (is_norwegian, "an organisation number of 9 digits with its check digit, such as 987654325"),
     "0196": (
