@@ -65,6 +65,7 @@ def set_up(installation: Installation, now: datetime, actor: Actor = WORKER, pep
     """Write the choices of a new store, and which peppers it is used with. Refused when it has been set up before."""
     chosen = checked(installation)
     with change(actor, "installation.set-up", None, now) as made:
+        _alone()
         if Setting.select().exists():
             raise Refused("This store has been set up already; nothing was changed.")
         for name, value in asdict(chosen).items():
@@ -79,8 +80,7 @@ def edit(actor: Actor, choices: Mapping[str, Any], now: datetime) -> Installatio
     Refused for the prefix, which keys that are out carry. FormatWrong says which choice cannot be.
     """
     with change(actor, "installation.edit", None, now) as made:
-        if backend() == "postgresql":
-            run_sql("LOCK TABLE setting IN SHARE ROW EXCLUSIVE MODE")
+        _alone()
         before = get()
         after = checked(replace(before, **choices))
         if after.prefix != before.prefix:
@@ -96,6 +96,12 @@ def edit(actor: Actor, choices: Mapping[str, Any], now: datetime) -> Installatio
             sides = ({name: side[name] for name in changed} for side in (was, becomes))
             made.event("installation.edit", "installation", None, before=next(sides), after=next(sides))
         return after
+
+
+def _alone() -> None:
+    """Of two who choose at once the later sees what the earlier chose."""
+    if backend() == "postgresql":
+        run_sql("LOCK TABLE setting IN SHARE ROW EXCLUSIVE MODE")
 
 
 def check_peppers(peppers: Peppers) -> None:

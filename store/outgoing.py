@@ -147,7 +147,9 @@ def resend(actor: Actor, email_id: int, now: datetime) -> None:
             (seconds(now), email_id),
         ).rowcount
         if changed != 1:
-            raise Refused(f"This mail is {mail.state}; only one that failed or whose answer was lost is sent again.")
+            raise Refused(
+                f"This mail is {_get(email_id).state}; only one that failed or whose answer was lost is sent again."
+            )
         made.event(
             "mail.resend", _subject(mail), mail.company_id, before={"state": mail.state}, after={"state": "queued"}
         )
@@ -164,7 +166,7 @@ def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
             (said, email_id),
         ).rowcount
         if changed != 1:
-            raise Refused(f"This mail is {mail.state}; there is nothing left to dismiss.")
+            raise Refused(f"This mail is {_get(email_id).state}; there is nothing left to dismiss.")
         made.event(
             "mail.dismiss", _subject(mail), mail.company_id, before={"state": mail.state}, after={"reason": said}
         )

@@ -7,10 +7,11 @@ from threading import Thread
 import pytest
 from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
 
-from store import admins, companies, integrations, keys, zone_change
+from store import admins, companies, installation, integrations, keys, outgoing, zone_change
 from store.database import session, writing
 from store.errors import KeydeskError
-from store.tables import Admin, Company, Event, IntegrationSpan, Key, KeySpan, User
+from store.installation import Installation
+from store.tables import Admin, Company, Email, Event, IntegrationSpan, Key, KeySpan, User
 
 _COMES_TO_THE_LOCK = 0.3  # seconds that the second has, to be in the middle of it when the first commits
 
@@ -154,3 +155,34 @@ def test_an_admin_s_name_is_given_once(cast: Cast) -> None:
         return admins.add(OLAV, "anna", "operator", None, None, LONG_AGO)
 
     assert at_once(add, add) == "There is or was an admin anna; names are not given twice, choose another."
+
+
+def test_a_mail_that_two_send_again_goes_once(cast: Cast) -> None:
+    with_a_key(cast)
+    with session():
+        Email.update(state="failed").execute()
+        email_id = int(Email.select().first().id)
+
+    def resend() -> None:
+        outgoing.resend(OLAV, email_id, NOON)
+
+    assert at_once(resend, resend) == (
+        "This mail is queued; only one that failed or whose answer was lost is sent again."
+    )
+
+
+def test_a_store_is_set_up_by_one_of_two(store_location: str) -> None:
+    def set_up() -> None:
+        installation.set_up(Installation("Fjord Software"), NOON)
+
+    assert at_once(set_up, set_up) == "This store has been set up already; nothing was changed."
+
+
+def test_two_who_change_different_choices_both_have_their_way(cast: Cast) -> None:
+    told = at_once(
+        lambda: installation.edit(OLAV, {"overlap_days": 2}, NOON),
+        lambda: installation.edit(OLAV, {"grace_days": 5}, NOON),
+    )
+
+    with session():
+        assert (told, installation.get()) == ("", Installation("Fjord Software", overlap_days=2, grace_days=5))
