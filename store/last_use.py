@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
-from store.database import run_many, writing
+from store.database import run_many, session, writing
 from store.fields import seconds
 
 
@@ -52,7 +52,7 @@ class LastUses:
         if not taken:
             return 0
         try:
-            with writing():
+            with session(), writing():
                 # One order for all writers: no deadlock.
                 rows = [(key_id, seen.at, seen.address[:64], seen.uses) for key_id, seen in sorted(taken.items())]
                 run_many(_UPSERT, rows)

@@ -1,5 +1,6 @@
 """What can be done to an API key, by whom, and what does it leave behind?"""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -390,3 +391,11 @@ def test_last_uses_that_could_not_be_written_are_kept_for_the_next_time(cast: Ca
 
     used = LastUse.get(LastUse.key == made.key.id)
     assert (used.at, used.address, used.uses) == (NOON + timedelta(seconds=5), "10.0.0.2", 2)
+
+
+def test_last_uses_are_written_from_a_thread_of_their_own(cast: Cast) -> None:
+    acceptor = accepting.Acceptor(PEPPERS)
+    acceptor.accept(key_of(cast.ase).secret, "prod", NOON, "10.0.0.1")
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert elsewhere.submit(acceptor.last_uses.flush).result() == 1
