@@ -1,6 +1,7 @@
 """How much keys were used: taken in from files of gateways, once each, and added up by key and local day."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, TextIO
@@ -8,7 +9,7 @@ from typing import Final, Literal, TextIO
 from store import installation, invoices
 from store.actors import Actor, require
 from store.change import Change, change
-from store.database import run_many, run_sql, session
+from store.database import backend, run_many, run_sql, session
 from store.errors import FormatWrong, Refused
 from store.fields import instant, seconds
 from store.rules.key_format import redact
@@ -130,7 +131,8 @@ def take(
             batch.days = reading.rollup.days(part)
         if asked.dry_run:
             return _known(source, batches)
-        with change(actor, _ACT, None, now) as made:
+        reading.book.forget()
+        with _little_memory(), change(actor, _ACT, None, now) as made:
             for part, batch in enumerate(batches):
                 if batch.rows:
                     _write(made, source, batch, reading.rollup, part, progress, by_digest=named is None)
@@ -244,6 +246,26 @@ def _known(source: str, batches: list[Batch]) -> list[Batch]:
         for batch in batches:
             batch.before = _taken(source, batch.name)
     return batches
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """On SQLite, pages of the store that this process maps or keeps are its memory; millions of rows have many."""
+    with session():
+        if backend() != "sqlite":
+            yield
+            return
+        before = {name: run_sql(f"PRAGMA {name}").fetchone()[0] for name in _LITTLE}
+        try:
+            for name, number in _LITTLE.items():
+                run_sql(f"PRAGMA {name} = {number}")
+            yield
+        finally:
+            for name, number in before.items():
+                run_sql(f"PRAGMA {name} = {number}")
+
+
+_LITTLE: Final = {"mmap_size": 0, "cache_size": -16384}
 
 
 def _write(

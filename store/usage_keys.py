@@ -10,7 +10,7 @@ from store.rules.key_format import redact
 from store.rules.text import one_line
 
 _SLICE: Final = 500  # keys that one statement asks for
-_MOST_KEPT: Final = 100_000
+_MOST_KEPT: Final = 60_000
 _PAGE: Final = 5000
 _HANDLE: Final = re.compile(r"key_[0-9a-f]{16}")
 _SHOWN: Final = re.compile(r"([a-z][0-9A-Za-z_]{7})(?:(?:…|\.\.\.)([0-9A-Za-z]{4}))?")
@@ -45,6 +45,10 @@ class KeyBook:
             with session():
                 self._look_up(missing)
         return self._kept
+
+    def forget(self) -> None:
+        """Keep no key any more."""
+        self._kept.clear()
 
     def _look_up(self, references: list[str]) -> None:
         handles: set[str] = set()

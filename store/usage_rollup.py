@@ -11,7 +11,7 @@ from store.errors import Refused
 from store.fields import instant
 from store.rules import calendar
 
-_MOST_SUMS: Final = 150_000  # in memory
+_MOST_SUMS: Final = 100_000  # in memory
 _PAGE: Final = 5000
 _STEP: Final = 900  # seconds; zones change their offset at multiples of it, and where one does not, it is noticed
 _MOST_STEPS: Final = 50_000
