@@ -77,7 +77,10 @@ def create(zone_name: str, night: date, now: datetime, *, hour: int = 2) -> int:
 
 
 def claim(actor: Actor, limit: int, lease: timedelta, now: datetime, claimed_by: str) -> list[Claim]:
-    """Take up to `limit` due markers, oldest first, for as long as the lease. Two claimants never get the same one."""
+    """Take up to `limit` due markers, oldest first, for as long as the lease. Two claimants never get the same one.
+
+    Nobody's data is copied who has left or switched API Access off meanwhile: such a marker is left, and missed later.
+    """
 
     def take() -> list[Claim]:
         require(actor, "sandbox.refresh", None)
@@ -115,11 +118,17 @@ def done(actor: Actor, token: str, message: str, now: datetime) -> None:
 
 
 def fail(actor: Actor, token: str, message: str, now: datetime) -> None:
-    """Report that the refresh failed, and why; those to notify get one mail about it. Said twice, it is the same."""
+    """Report that the refresh failed, and why; those to notify get one mail about this attempt, said twice or once."""
     with change(actor, "sandbox.refresh", None, now) as made:
         marker = _finish(made, token, "failed", message)
         if marker is not None:
-            _tell(marker.company_id, f"sandbox_failed:{marker.id}", marker.night, str(marker.message), now)
+            _tell(
+                marker.company_id,
+                f"sandbox_failed:{marker.id}:{marker.attempt}",
+                marker.night,
+                str(marker.message),
+                now,
+            )
 
 
 def put_back(actor: Actor, token: str) -> None:
@@ -289,7 +298,9 @@ _LAST_MARKED = """
 _NEXT = """
     SELECT m.id, c.external_id, c.name, m.night, m.attempt
       FROM refresh_marker m JOIN company c ON c.id = m.company_id
-     WHERE m.state IN ('due', 'running') AND m.state = 'due' AND m.due_at <= ?
+     WHERE m.state IN ('due', 'running') AND m.state = 'due' AND m.due_at <= ? AND c.deactivated_at IS NULL
+       AND EXISTS (SELECT 1 FROM integration i
+                    WHERE i.company_id = c.id AND i.code = 'api_access' AND i.enabled_at IS NOT NULL)
      ORDER BY m.due_at, m.id
      LIMIT ?
 """

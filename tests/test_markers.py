@@ -249,6 +249,32 @@ def test_only_an_operator_takes_markers(empty_store: str) -> None:
     assert states() == [("nordlys", NIGHT, "due")]
 
 
+@pytest.mark.parametrize("ending", ["company inactive", "disabled"])
+def test_a_company_that_ended_its_use_after_it_was_marked_is_not_refreshed(empty_store: str, ending: str) -> None:
+    people = with_sandbox()
+    create()
+    if ending == "disabled":
+        integrations.save_api_access(
+            OLAV, people.nordlys.id, enabled=False, user_ids=[people.ase.id], emails=[], now=TWO_OCLOCK
+        )
+    else:
+        Company.update(deactivated_at=TWO_OCLOCK).where(Company.id == people.nordlys.id).execute()
+
+    assert claim() == []
+    create(NIGHT + DAY)
+    assert states() == [("nordlys", NIGHT, "missed")]
+
+
+def test_a_night_that_fails_once_more_is_mailed_once_more(empty_store: str) -> None:
+    with_sandbox()
+    create()
+    for hours in (0, 3):
+        markers.fail(OLAV, claim(TWO_OCLOCK + timedelta(hours=hours))[0].token, "disk full", NOON)
+        markers.again(OLAV, RefreshMarker.get().id, TWO_OCLOCK + timedelta(hours=2))
+
+    assert failures_mailed() == ["ase@nordlys.example", "drift@nordlys.example"] * 2
+
+
 def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store: str) -> None:
     with_sandbox()
     create()
