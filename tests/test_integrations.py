@@ -102,3 +102,13 @@ def test_each_address_is_told_once_with_all_its_roles(cast: Cast) -> None:
         Recipient("ase@nordlys.example", "Åse Berg", ("resource", "user-to-notify", "email-to-notify")),
         Recipient("drift@nordlys.example", "", ("email-to-notify",)),
     )
+
+
+def test_two_long_addresses_that_begin_alike_are_both_told(cast: Cast) -> None:
+    department = f"{'drift' * 12}@{'avdeling-nord.' * 11}"
+    enable(cast.nordlys, cast.ase, f"{department}oslo.example", f"{department}bergen.example")
+
+    key_of(cast.ase)
+
+    told = [mail.recipient for mail in Email.select().where(Email.kind == "key_created").order_by(Email.id)]
+    assert told == ["ase@nordlys.example", f"{department}oslo.example", f"{department}bergen.example"]
