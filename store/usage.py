@@ -81,16 +81,22 @@ class Batch:
         """For people, on one line."""
         if self.before is not None:
             return f"{self.file}: was taken already, {self.before:%Y-%m-%d %H:%M} UTC; nothing was changed."
-        days = "" if self.days is None else f", {self.days[0]} to {self.days[1]}"
-        told = [f"{self.rows:,} rows{days}: {self.requests:,} requests and {self.bytes:,} bytes count"]
-        for number, words in (
-            (self.uncounted, "rows answered with 429 or 5xx do not"),
-            (self.anonymous, "lines have no key"),
-            (self.refused, "rows are refused"),
-        ):
-            if number:
-                told.append(f"{number:,} {words}")
+        first, last = self.days or ("", "")
+        days = f", {first} to {last}" if first != last else f", {first}" if first else ""
+        told = [f"{_rows(self.rows)}{days}: {self.requests:,} requests and {self.bytes:,} bytes count"]
+        if self.uncounted:
+            told.append(
+                f"{_rows(self.uncounted)} answered with 429 or 5xx {'does' if self.uncounted == 1 else 'do'} not"
+            )
+        if self.anonymous:
+            told.append(f"{_rows(self.anonymous)} without a key")
+        if self.refused:
+            told.append(f"{_rows(self.refused)} refused")
         return f"{self.file}: {'; '.join(told)}."
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
 
 
 def take(
@@ -232,8 +238,8 @@ def _name(value: str, what: str, limit: int) -> str:
 def _check(refusals: Refusals, batches: list[Batch], *, strict: bool) -> None:
     sound = sum(batch.rows for batch in batches)
     if refusals.count and (strict or not sound):
-        of = f"{refusals.count:,} of {sound + refusals.count:,} rows"
-        raise Refused(f"Nothing was taken: {of} are refused. Correct and import again.\n{refusals.told()}")
+        of = f"{refusals.count:,} refused of {_rows(sound + refusals.count)}"
+        raise Refused(f"Nothing was taken: {of}. Correct and import again.\n{refusals.told()}")
 
 
 def _taken(source: str, batch: str) -> datetime | None:

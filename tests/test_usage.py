@@ -6,9 +6,12 @@ from io import BufferedReader, BytesIO, StringIO
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import cast
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store import events, prices, usage, usage_keys, usage_rollup
 from store.actors import Actor
@@ -17,11 +20,13 @@ from store.errors import FormatWrong, NotAllowed, Refused
 from store.tables import Company, Event, Key, UsageBatch, UsageDay, User
 from store.usage import Batch, DayUse, Included, Options, Refusals
 from store.usage_files import Fields, UsageFile
+from store.usage_rollup import LocalDays
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MADE = datetime(2026, 11, 1, tzinfo=UTC)
 OLAV = Actor("olav", "operator", "test")
 HANDLE = "key_00000000000000a1"
+ZONES = sorted(available_timezones() - {"Factory", "localtime", "posixrules"})
 HEADER = "key,at,requests,bytes,status\n"
 
 
@@ -119,18 +124,38 @@ def test_rows_are_added_up_by_key_local_day_and_environment(who: cast.Cast) -> N
         ("America/Havana", "2026-11-01T03:59:59Z", "2026-10-31"),
     ],
 )
-def test_a_day_is_the_companys_own(who: cast.Cast, zone: str, at: str, day: str) -> None:
-    Company.update(time_zone=zone).where(Company.id == who.nordlys.id).execute()
-    Key.update(created_at=MADE - timedelta(days=30)).where(Key.id == key_of(who.ase, HANDLE).id).execute()
+def test_a_day_is_that_of_the_zone(zone: str, at: str, day: str) -> None:
+    days = LocalDays()
+    instant = int(datetime.fromisoformat(at).timestamp())
+    for before in (instant - 1, instant + 1, instant):  # what was asked before changes no answer
+        found = days.ordinal(before, zone)
 
-    take(HEADER + f"{HANDLE},{at},1,0,200\n")
-
-    assert days() == [(HANDLE, day, "prod", 1, 0)]
+    assert date.fromordinal(found).isoformat() == day
 
 
-@pytest.mark.parametrize(
-    ("of_key", "of_row", "asked", "counted"),
-    [
+@given(st.integers(946_684_800, 4_102_444_800), st.sampled_from(ZONES))
+def test_a_day_is_the_one_on_the_wall_in_every_zone(at: int, zone: str) -> None:
+    days = LocalDays()
+
+    for near in (at, at - at % 900, at - at % 900 + 899, at):
+        assert days.ordinal(near, zone) == datetime.fromtimestamp(near, ZoneInfo(zone)).date().toordinal()
+
+
+def test_a_day_is_the_companys_own(who: cast.Cast) -> None:
+    Company.update(time_zone="Asia/Kathmandu").where(Company.id == who.sydlys.id).execute()
+    key_of(who.ase, HANDLE)
+    key_of(who.dorte, "key_00000000000000b1", "kdp_Cd34…0000")
+
+    take(HEADER + f"{HANDLE},2026-11-10T18:15:00Z,1,0,200\nkey_00000000000000b1,2026-11-10T18:15:00Z,1,0,200\n")
+
+    assert days() == [
+        (HANDLE, "2026-11-10", "prod", 1, 0),
+        ("key_00000000000000b1", "2026-11-11", "prod", 1, 0),
+    ]
+
+
+def test_the_environment_is_the_rows_or_else_the_files_or_else_the_keys(who: cast.Cast) -> None:
+    cases: list[tuple[Any, str, str | None, str]] = [
         ("prod", "", None, "prod"),
         ("sandbox", "", None, "sandbox"),
         ("all", "", None, "prod"),
@@ -138,16 +163,12 @@ def test_a_day_is_the_companys_own(who: cast.Cast, zone: str, at: str, day: str)
         ("all", "sandbox", None, "sandbox"),
         ("all", "prod", "sandbox", "prod"),
         ("prod", "prod", "sandbox", "prod"),
-    ],
-)
-def test_the_environment_is_the_rows_or_else_the_files_or_else_the_keys(
-    who: cast.Cast, of_key: Any, of_row: str, asked: str | None, counted: str
-) -> None:
-    key_of(who.ase, HANDLE, environment=of_key)
+    ]
+    for number, (of_key, of_row, asked, _) in enumerate(cases):
+        key_of(who.ase, f"key_{number:016x}", environment=of_key)
+        take(f"key,at,environment\nkey_{number:016x},2026-11-23T11:00:00Z,{of_row}\n", environment=asked)
 
-    take(f"key,at,environment\n{HANDLE},2026-11-23T11:00:00Z,{of_row}\n", environment=asked)
-
-    assert days() == [(HANDLE, "2026-11-23", counted, 1, 0)]
+    assert [environment for _, _, environment, _, _ in days()] == [counted for *_, counted in cases]
 
 
 def test_rows_of_several_companies_are_told_apart_and_keys_may_be_named_as_they_are_shown(who: cast.Cast) -> None:
@@ -227,7 +248,7 @@ def test_strictly_one_wrong_row_and_nothing_is_taken(who: cast.Cast) -> None:
         take(good, HEADER + "k,1,1,0,200\n", strict=True)
 
     assert str(nothing.value) == (
-        "Nothing was taken: 1 of 2 rows are refused. Correct and import again.\n"
+        "Nothing was taken: 1 refused of 2 rows. Correct and import again.\n"
         "b.csv:2: key: “k” is neither a handle (key_…) nor a key as it is shown (kdp_Ab12…9zYx)."
     )
     assert (UsageBatch.select().count(), days()) == (0, [])
@@ -236,7 +257,7 @@ def test_strictly_one_wrong_row_and_nothing_is_taken(who: cast.Cast) -> None:
 
 def test_a_file_of_which_no_row_is_sound_is_not_taken_and_may_come_again(who: cast.Cast) -> None:
     text = HEADER + f"{HANDLE},2026-11-23T11:00:00Z,1,0,200\n"
-    with pytest.raises(Refused, match=r"^Nothing was taken: 1 of 1 rows are refused\. "):
+    with pytest.raises(Refused, match=r"^Nothing was taken: 1 refused of 1 row\. "):
         take(text)
     key_of(who.ase, HANDLE)
 
@@ -290,7 +311,7 @@ def test_the_same_text_from_the_same_source_counts_once(who: cast.Cast) -> None:
 
     assert [batch.sentence() for batch in again] == [
         "a.csv: was taken already, 2026-11-23 12:00 UTC; nothing was changed.",
-        "b.csv: 1 rows, 2026-11-23 to 2026-11-23: 2 requests and 0 bytes count.",
+        "b.csv: 1 row, 2026-11-23: 2 requests and 0 bytes count.",
     ]
     assert [requests for *_, requests, _ in days()] == [1, 2]
 
@@ -340,9 +361,7 @@ def test_several_files_with_one_name_are_one_batch(who: cast.Cast) -> None:
     taken = take(HEADER + row, HEADER + row, batch="monday")
     again = take(HEADER + row * 9, batch="monday")
 
-    assert [batch.sentence() for batch in taken] == [
-        "a.csv, b.csv: 2 rows, 2026-11-23 to 2026-11-23: 2 requests and 0 bytes count."
-    ]
+    assert [batch.sentence() for batch in taken] == ["a.csv, b.csv: 2 rows, 2026-11-23: 2 requests and 0 bytes count."]
     assert again[0].before == NOON
     assert days() == [(HANDLE, "2026-11-23", "prod", 2, 0)]
 
@@ -393,7 +412,7 @@ def test_lines_without_a_key_are_counted_and_charged_to_nobody(who: cast.Cast) -
     log = f'{{"key":"","msec":1.5}}\n{{"key":"{HANDLE}","msec":1795435200}}\n'
 
     assert [batch.sentence() for batch in take(log)] == [
-        "a.csv: 1 rows, 2026-11-23 to 2026-11-23: 1 requests and 0 bytes count; 1 lines have no key."
+        "a.csv: 1 row, 2026-11-23: 1 requests and 0 bytes count; 1 row without a key."
     ]
 
 

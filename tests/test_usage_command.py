@@ -45,9 +45,9 @@ def test_the_examples_are_taken_once(home: Home) -> None:
 
     assert first.out == (
         "usage.csv: 6 rows, 2026-11-01 to 2026-11-02: 24,518 requests and 913,420,000 bytes count; "
-        "1 rows answered with 429 or 5xx do not.\n"
-        "access.log: 4 rows, 2026-11-03 to 2026-11-03: 3 requests and 15,405 bytes count; "
-        "1 rows answered with 429 or 5xx do not; 1 lines have no key.\n"
+        "1 row answered with 429 or 5xx does not.\n"
+        "access.log: 4 rows, 2026-11-03: 3 requests and 15,405 bytes count; "
+        "1 row answered with 429 or 5xx does not; 1 row without a key.\n"
     )
     assert (first.status, first.err) == (0, "")
     assert [re.sub(r"[0-9-]{10} [0-9:]{5}", "…", line) for line in again.out.splitlines()] == [
@@ -70,7 +70,7 @@ def test_what_comes_on_standard_input_packed_or_not_is_the_same(home: Home, key:
     piped = home.keydesk("usage", "import", "-", stdin=text)
     filed = home.keydesk("usage", "import", packed)
 
-    assert (piped.status, piped.out.startswith("standard input: 1 rows, "), piped.err) == (0, True, "")
+    assert (piped.status, piped.out.startswith("standard input: 1 row, "), piped.err) == (0, True, "")
     assert (filed.status, "u.csv.gz: was taken already, " in filed.out) == (0, True)
     assert [requests for _, _, requests, _ in used(home)] == [2]
 
@@ -82,9 +82,7 @@ def test_refused_rows_are_told_and_the_status_is_4_or_strictly_1(home: Home, key
 
     strict = home.keydesk("usage", "import", "--strict", file)
     assert (strict.status, strict.out) == (1, "")
-    assert strict.err.startswith(
-        "keydesk: Nothing was taken: 2 of 3 rows are refused. Correct and import again.\nu.csv:3"
-    )
+    assert strict.err.startswith("keydesk: Nothing was taken: 2 refused of 3 rows. Correct and import again.\nu.csv:3")
     assert used(home) == []
 
     dry = home.keydesk("usage", "import", "--dry-run", file)
@@ -92,7 +90,7 @@ def test_refused_rows_are_told_and_the_status_is_4_or_strictly_1(home: Home, key
     assert used(home) == []
 
     said = home.keydesk("usage", "import", file)
-    assert (said.status, said.out.endswith("; 2 rows are refused.\n")) == (4, True)
+    assert (said.status, said.out.endswith("; 2 rows refused.\n")) == (4, True)
     future, leak = said.err.splitlines()
     assert future.startswith("u.csv:3: at: ")
     assert leak.startswith(f"u.csv:4: an API key stands in this line ({shown}): a leak. Rotate that key, ")
