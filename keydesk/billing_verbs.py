@@ -46,3 +46,21 @@ def invoice(verb: argparse.ArgumentParser) -> None:
     preview.add_argument("company", metavar="COMPANY", help="its external id")
     preview.add_argument("--month", type=month, metavar="MONTH", help="another month")
     new_act(acts, "review", "the lines that wait for a person to approve or waive them")
+    _export(new_act(acts, "export", "the final documents of a month, for accounting and as e-invoices"))
+
+
+def _export(export: argparse.ArgumentParser) -> None:
+    export.set_defaults(errand="invoice_export")
+    export.add_argument(
+        "--format",
+        choices=("csv", "json", "ubl", "sie"),
+        required=True,
+        help="ubl: PEPPOL BIS Billing 3.0; sie: SIE 4I",
+    )
+    export.add_argument("--month", type=month, required=True, metavar="MONTH", help="as 2026-11")
+    export.add_argument("--company", metavar="ID", help="only this company, by its external id (default: all)")
+    export.add_argument("--out", type=Path, metavar="PATH", help="a file or a folder (default: standard output)")
+    export.add_argument("--new", action="store_true", help="leave out what has been transferred before")
+    export.add_argument("--mark", action="store_true", help="once it is written, mark its lines as transferred")
+    export.add_argument("--drafts", action="store_true", help="also what is not final, marked as a draft")
+

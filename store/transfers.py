@@ -10,7 +10,7 @@ from store.change import change
 from store.database import run_sql
 from store.errors import NotFound, Refused
 from store.rules.text import check_name
-from store.tables import InvoiceLine
+from store.tables import InvoiceLine, InvoiceMonth
 
 ACT: Final = "invoice.transfer"
 _SLICE: Final = 500
@@ -79,12 +79,25 @@ def _move(actor: Actor, line_id: int, was: str, becomes: str, now: datetime, why
         raise NotFound("There is no such invoice line any more; look at the month again.")
     subject = f"line {line.line_key} of {line.month}"
     with change(actor, ACT, line.company_id, now) as made:
+        if not _is_final(line):
+            raise Refused(f"The {subject} is a draft, which is not transferred anyhow; wait until the month is final.")
         changed = (
-            InvoiceLine.update(transfer=becomes)
-            .where(InvoiceLine.id == line_id, InvoiceLine.transfer == was, InvoiceLine.month == line.month)
-            .execute()
+            InvoiceLine.update(transfer=becomes).where(InvoiceLine.id == line_id, InvoiceLine.transfer == was).execute()
         )
         if changed != 1:
             stands = InvoiceLine.get_by_id(line_id).transfer.replace("-", " ")
             raise Refused(f"The {subject} stands as “{stands}”, and cannot become “{becomes.replace('-', ' ')}”.")
         made.event(ACT, subject, line.company_id, before={"transfer": was}, after={"transfer": becomes, **why})
+
+
+def _is_final(line: InvoiceLine) -> bool:
+    return bool(
+        InvoiceMonth.select()
+        .where(
+            InvoiceMonth.company == line.company_id,
+            InvoiceMonth.month == line.month,
+            InvoiceMonth.revision == line.revision,
+            InvoiceMonth.state == "final",
+        )
+        .exists()
+    )

@@ -12,6 +12,7 @@ from typing import Final
 from store.errors import Refused
 from store.exports.document import InvoiceDocument, Party
 from store.exports.parties import NO_VAT
+from store.rules.endpoints import is_swedish
 from store.rules.money import plain
 
 CURRENCY: Final = "SEK"
@@ -91,9 +92,9 @@ def _income(line_key: str, document: InvoiceDocument, accounts: Accounts) -> str
 
 
 def _organisation(number: str) -> str:
-    """As SIE writes it: 551234-5678."""
+    """As SIE writes it: 551234-5678; a number of another country as it is."""
     digits = number.replace("-", "")
-    return f"{digits[:6]}-{digits[6:]}"
+    return f"{digits[:6]}-{digits[6:]}" if is_swedish(digits) else digits
 
 
 def _quoted(text: str) -> str:

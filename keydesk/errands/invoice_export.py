@@ -1,0 +1,216 @@
+"""`keydesk invoice export`: a month's documents for other systems, and the mark that they have been handed over."""
+
+import argparse
+import hashlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from keydesk import __version__
+from keydesk.opening import local_actor, open_store
+from keydesk.settings import SellerSettings, Settings
+from store import invoice_documents, transfers
+from store.database import session
+from store.errors import Refused
+from store.exports import csv_file, json_file, parties, sie, ubl
+from store.exports.document import InvoiceDocument, Party, Seller
+from store.rules.money import amount
+from store.rules.text import visible
+
+Files = dict[str, bytes]
+_SHOWN = 20  # companies that one sentence names
+
+
+def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+    """Write the files, then mark what is in them. What is left out is told on standard error."""
+    if given.drafts and (given.mark or given.format == "sie"):
+        what = "marked as transferred" if given.mark else "booked"
+        raise Refused(f"Drafts may still change and cannot be {what}; leave out --drafts.")
+    seller = _seller(settings.seller)
+    open_store(settings)
+    with session():
+        found = list(invoice_documents.documents(given.month, given.company, drafts=given.drafts))
+        told = list(_left_out(given))
+        chosen = [document for document in found if not (given.new and document.was_transferred)]
+        if not found:
+            raise Refused(" ".join([f"Nothing of {given.month} can be exported yet.", *told]))
+        chosen = _exportable(given, settings, seller, chosen, told)
+        files = _files(given, settings, seller, chosen)
+        _write(given.out, files)
+        if given.mark:
+            told.append(_mark(given, chosen, files, clock()))
+    sums = Counter[str]()
+    for document in chosen:
+        sums[document.currency] += document.gross_minor
+    amounts = ", ".join(amount(minor, currency) for currency, minor in sorted(sums.items()))
+    counted = f"{_counted(len(chosen), 'document')}, {_counted(sum(len(each.lines) for each in chosen), 'line')}"
+    for sentence in [f"{counted}{f': {amounts} with VAT' if amounts else ''}.", *told]:
+        sys.stderr.write(visible(sentence) + "\n")
+    return 0
+
+
+def _exportable(
+    given: argparse.Namespace, settings: Settings, seller: Seller, chosen: list[InvoiceDocument], told: list[str]
+) -> list[InvoiceDocument]:
+    """Those that the format can take. Refused when something that can be put right is wrong with one of them."""
+    if given.format == "sie":
+        foreign = sorted({document.company for document in chosen if document.currency != sie.CURRENCY})
+        if foreign:
+            told.append(f"Left out, as SIE takes {sie.CURRENCY} only: {_names(foreign)}.")
+        _refuse_seller([name for name in ("name", "organisation_number") if not getattr(seller.party, name)], settings)
+        return [document for document in chosen if document.currency == sie.CURRENCY]
+    if given.format != "ubl":
+        return chosen
+    unreached = sorted({document.company for document in chosen if not document.buyer.endpoint})
+    if unreached and given.company is None:
+        told.append(f"Left out, as no endpoint for e-invoices is known of them: {_names(unreached)}.")
+        chosen = [document for document in chosen if document.buyer.endpoint]
+    faults = dict.fromkeys(fault for each in chosen for fault in parties.seller_faults(seller, each.vat_category))
+    _refuse_seller(list(faults), settings)
+    wrong = {document.company: found for document in chosen if (found := parties.buyer_faults(document))}
+    if wrong:
+        lines = [f"{company}: {'; '.join(found)}" for company, found in list(wrong.items())[:_SHOWN]]
+        more = f"\n… and {len(wrong) - _SHOWN} more companies." if len(wrong) > _SHOWN else ""
+        raise Refused(
+            "Nothing was exported: an e-invoice needs these of a company, missing or wrong here; import them.\n"
+            + "\n".join(lines)
+            + more
+        )
+    return chosen
+
+
+def _files(given: argparse.Namespace, settings: Settings, seller: Seller, chosen: Sequence[InvoiceDocument]) -> Files:
+    """The bytes by file name, the same whenever the same documents are exported."""
+    name = f"{'DRAFT-' if given.drafts else ''}invoices-{given.month}"
+    if given.company is not None:
+        name += f"-{_file_name(given.company)}"
+    if given.format == "csv":
+        return {f"{name}.csv": csv_file.write(chosen)}
+    if given.format == "json":
+        return {f"{name}.json": json_file.write(chosen, given.month)}
+    if given.format == "sie":
+        return {f"{name}.si": sie.write(chosen, seller.party, _accounts(settings), __version__)}
+    return {f"{_file_name(document.number)}.xml": ubl.write(document, seller) for document in chosen}
+
+
+def _write(out: Path | None, files: Files) -> None:
+    """To standard output, into a folder, or as the file that is named; each file appears whole or not at all."""
+    if out is None or str(out) == "-":
+        if len(files) > 1:
+            raise Refused(f"These are {len(files)} files; name a folder for them with --out.")
+        for written in files.values():
+            sys.stdout.buffer.write(written)
+        sys.stdout.buffer.flush()
+        return
+    if out.is_dir():
+        for name, written in files.items():
+            _write_file(out / name, written)
+    elif len(files) == 1:
+        _write_file(out, *files.values())
+    elif files:
+        raise Refused(f"These are {len(files)} files, and {out} is no folder; make it first, or name another.")
+
+
+def _write_file(path: Path, written: bytes) -> None:
+    """On disk before anything is marked; a reader never sees half of it."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(written)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _mark(given: argparse.Namespace, chosen: Sequence[InvoiceDocument], files: Files, now: datetime) -> str:
+    handed = transfers.Handed(
+        month=given.month,
+        format=given.format,
+        documents=len(chosen),
+        sha256=_digest(files),
+        company_id=chosen[0].company_id if given.company is not None and chosen else None,
+    )
+    ids = [line.id for document in chosen for line in document.lines]
+    marked = transfers.mark(local_actor(), handed, ids, now)
+    before = len(ids) - marked
+    return f"{_counted(marked, 'line')} marked as transferred{f', {before} had been before' if before else ''}."
+
+
+def _digest(files: Files) -> str:
+    """SHA-256 of the one file; of several, of what `sha256sum` prints of them in the order of their names."""
+    digests = {name: hashlib.sha256(written).hexdigest() for name, written in files.items()}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    listed = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _left_out(given: argparse.Namespace) -> Iterator[str]:
+    left = invoice_documents.left_out(given.month, given.company)
+    if left.not_final and not given.drafts:
+        companies = sorted(set(left.not_final))
+        yield f"Not final yet, and left out: {_names(companies)}; --drafts shows drafts."
+    if left.undecided:
+        waits = "waits" if left.undecided == 1 else "wait"
+        yield f"{_counted(left.undecided, 'line')} {waits} for a decision, and {_are(left.undecided)} left out."
+    if left.held_back:
+        yield f"{_counted(left.held_back, 'line')} {_are(left.held_back)} not to be transferred, and left out."
+
+
+def _refuse_seller(faults: Sequence[str], settings: Settings) -> None:
+    if faults:
+        where = settings.source or "the settings"
+        raise Refused(
+            f"Nothing was exported: [seller] in {where} needs these, missing or wrong there: {'; '.join(faults)}."
+        )
+
+
+def _seller(chosen: SellerSettings) -> Seller:
+    names = [part.name for part in fields(Party)]
+    return Seller(
+        party=Party(**{name: getattr(chosen, name) for name in names}),
+        account=chosen.account.replace(" ", ""),
+        bank=chosen.bank,
+        payment_days=chosen.payment_days,
+        tax_registration=chosen.tax_registration,
+    )
+
+
+def _accounts(settings: Settings) -> sie.Accounts:
+    chosen = settings.seller_sie
+    return sie.Accounts(
+        receivable=chosen.receivable_account,
+        access=chosen.access_account,
+        keys=chosen.key_account,
+        overuse=chosen.overuse_account,
+        vat=chosen.vat_account,
+        without_vat=chosen.without_vat_account,
+        chart=chosen.chart,
+        series=chosen.series,
+    )
+
+
+def _file_name(text: str) -> str:
+    """No name that leaves the folder or hides; the same text is the same name, another text another."""
+    name = quote(text, safe="")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _names(companies: Sequence[str]) -> str:
+    more = f" and {len(companies) - _SHOWN} more" if len(companies) > _SHOWN else ""
+    return ", ".join(companies[:_SHOWN]) + more
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
