@@ -41,6 +41,7 @@ class LineRow:
     status: str  # ok, needs_review, approved, waived
     decided_by: str
     decided_at: datetime | None
+    decided_reason: str
     corrects: str
     transfer: str
     reason: str
@@ -61,13 +62,17 @@ class MonthSum:
     error: str
 
 
-def ids(company_id: int, needle: str = "", limit: int | None = None, *, month: str | None = None) -> Ids:
-    """The newest month first, its lines in the invoice's order; or those of one month."""
+def ids(company_id: int, needle: str = "", limit: int | None = None) -> Ids:
+    """The newest month first, its lines in the invoice's order."""
     order = "v.month DESC, v.revision, v.line_key"
+    return read_ids("SELECT v.id FROM invoice_line v", _conditions(company_id, needle), order, limit)
+
+
+def of_month(company_id: int, month: str, revision: int, needle: str = "", limit: int | None = None) -> Ids:
+    """The lines of one document, in its order."""
     conditions = _conditions(company_id, needle)
-    if month is not None:
-        conditions.add("v.month = ?", month)
-    return read_ids("SELECT v.id FROM invoice_line v", conditions, order, limit)
+    conditions.add("v.month = ? AND v.revision = ?", month, revision)
+    return read_ids("SELECT v.id FROM invoice_line v", conditions, "v.line_key", limit)
 
 
 def newer(company_id: int, needle: str, after_id: int) -> int:
@@ -80,10 +85,10 @@ def newer(company_id: int, needle: str, after_id: int) -> int:
 _ROWS = """
     SELECT v.id, v.company_id, c.name, c.time_zone, v.month, COALESCE(m.state, 'draft'), v.line_key, v.revision,
            v.description, v.because, v.quantity, v.unit, v.unit_price, v.currency, v.gross_minor, v.discount_minor,
-           v.net_minor, v.status, COALESCE(v.decided_by, ''), v.decided_at, COALESCE(v.corrects, ''), v.transfer,
-           v.reason, v.price_list, v.explain
+           v.net_minor, v.status, COALESCE(v.decided_by, ''), v.decided_at, COALESCE(v.decided_reason, ''),
+           COALESCE(v.corrects, ''), v.transfer, v.reason, v.price_list, v.explain
     FROM invoice_line v JOIN company c ON c.id = v.company_id
-    LEFT JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month
+    LEFT JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month AND m.revision = v.revision
     WHERE v.id IN ({marks})
 """
 
@@ -98,7 +103,7 @@ def months(company_id: int, limit: int = 24) -> tuple[MonthSum, ...]:
     """The company's months, newest first."""
     found = run_sql(
         "SELECT month, state, currency, net_minor, vat_minor, gross_minor, error FROM invoice_month"
-        " WHERE company_id = ? ORDER BY month DESC LIMIT ?",
+        " WHERE company_id = ? ORDER BY month DESC, revision DESC LIMIT ?",
         (company_id, limit),
     ).fetchall()
     return tuple(MonthSum(*(*row[:6], row[6] or "")) for row in found)
@@ -117,7 +122,8 @@ def _conditions(company_id: int, needle: str) -> Conditions:
         elif term.field == "state":
             states = one_of(term, STATES)
             of_month = f"""EXISTS (SELECT 1 FROM invoice_month m
-                WHERE m.company_id = v.company_id AND m.month = v.month AND m.state IN ({marks(states)}))"""
+                WHERE m.company_id = v.company_id AND m.month = v.month AND m.revision = v.revision
+                  AND m.state IN ({marks(states)}))"""
             conditions.add_term(term, of_month, *states)
         else:
             columns = (

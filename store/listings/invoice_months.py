@@ -7,6 +7,7 @@ from typing import Final
 from store.database import run_sql
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, marks, read_ids
+from store.rules import calendar
 
 STATES: Final = ("draft", "parked", "held", "final")
 WAITING: Final = "review"  # some of its lines wait for a person's decision
@@ -27,6 +28,7 @@ class MonthRow:
     company_id: int
     company: str
     month: str
+    revision: int  # 1 as it was invoiced first; each further one credits it and bills it again
     state: str
     currency: str
     net_minor: int
@@ -41,7 +43,7 @@ def of_company(company_id: int, needle: str = "", limit: int | None = None) -> I
     """The newest first."""
     conditions = _conditions(needle, OF_COMPANY)
     conditions.add("m.company_id = ?", company_id)
-    return read_ids("SELECT m.id FROM invoice_month m", conditions, "m.month DESC", limit)
+    return read_ids("SELECT m.id FROM invoice_month m", conditions, "m.month DESC, m.revision DESC", limit)
 
 
 def of_month(month: str, only: int | None, needle: str = "", limit: int | None = None) -> Ids:
@@ -55,10 +57,13 @@ def of_month(month: str, only: int | None, needle: str = "", limit: int | None =
 
 
 _ROWS = """
-    SELECT m.id, m.company_id, c.name, m.month, m.state, m.currency, m.net_minor, m.vat_minor, m.gross_minor, m.error,
-           (SELECT COUNT(*) FROM invoice_line v WHERE v.company_id = m.company_id AND v.month = m.month),
+    SELECT m.id, m.company_id, c.name, m.month, m.revision, m.state, m.currency, m.net_minor, m.vat_minor,
+           m.gross_minor, m.error,
            (SELECT COUNT(*) FROM invoice_line v
-            WHERE v.company_id = m.company_id AND v.month = m.month AND v.status = 'needs_review')
+            WHERE v.company_id = m.company_id AND v.month = m.month AND v.revision = m.revision),
+           (SELECT COUNT(*) FROM invoice_line v
+            WHERE v.company_id = m.company_id AND v.month = m.month AND v.revision = m.revision
+              AND v.status = 'needs_review' AND m.state <> 'final')
     FROM invoice_month m JOIN company c ON c.id = m.company_id
     WHERE m.id IN ({marks})
 """
@@ -67,7 +72,7 @@ _ROWS = """
 def rows(wanted: Sequence[int]) -> dict[int, MonthRow]:
     """The stored months of these ids."""
     found = run_sql(_ROWS.format(marks=marks(wanted)), list(wanted)).fetchall()
-    return {int(row[0]): MonthRow(*(*row[:9], row[9] or "", *row[10:])) for row in found}
+    return {int(row[0]): MonthRow(*(*row[:10], row[10] or "", *row[11:])) for row in found}
 
 
 def months(only: int | None) -> tuple[str, ...]:
@@ -84,29 +89,45 @@ class MonthTotal:
     currency: str
     companies: int
     net_minor: int
-    gross_minor: int
     largest_minor: int
     waiting: int  # companies that are parked, held, or have lines to decide about
 
 
+def year(company_id: int, last: str) -> tuple[tuple[str, int], ...]:
+    """The net of the twelve months up to `last`, oldest first, corrections included; 0 where nothing is stored."""
+    first = last
+    for _ in range(11):
+        first = calendar.previous_month(first)
+    found = run_sql(
+        "SELECT month, CAST(SUM(net_minor) AS BIGINT) FROM invoice_month"
+        " WHERE company_id = ? AND month >= ? AND month <= ? GROUP BY month",
+        (company_id, first, last),
+    ).fetchall()
+    net = {row[0]: int(row[1]) for row in found}
+    return tuple((month, net.get(month, 0)) for month in calendar.month_range(first, last))
+
+
 def totals(month: str, only: int | None) -> tuple[MonthTotal, ...]:
-    """By currency. PostgreSQL's sum of bigint is numeric, so it is cast back."""
+    """By currency, corrections included. PostgreSQL's sum of bigint is numeric, so it is cast back."""
     conditions = Conditions()
     conditions.add("m.month = ?", month)
     if only is not None:
         conditions.add("m.company_id = ?", only)
     found = run_sql(
-        "SELECT m.currency, COUNT(*), CAST(SUM(m.net_minor) AS BIGINT), CAST(SUM(m.gross_minor) AS BIGINT),"
-        f" MAX(m.net_minor), SUM(CASE WHEN m.state IN ('parked', 'held') OR {_WAITS} THEN 1 ELSE 0 END)"
+        "SELECT m.currency, COUNT(DISTINCT m.company_id), CAST(SUM(m.net_minor) AS BIGINT),"
+        " MAX(m.net_minor),"
+        f" SUM(CASE WHEN m.state IN ('parked', 'held') OR {_WAITS} THEN 1 ELSE 0 END)"
         f" FROM invoice_month m{conditions.where()} GROUP BY m.currency ORDER BY m.currency",
         conditions.values,
     ).fetchall()
     return tuple(MonthTotal(row[0], *map(int, row[1:])) for row in found)
 
 
+# What nobody had decided about when its month was made final is asked in a later draft.
 _WAITS = (
-    "EXISTS (SELECT 1 FROM invoice_line v"
-    " WHERE v.company_id = m.company_id AND v.month = m.month AND v.status = 'needs_review')"
+    "(m.state <> 'final' AND EXISTS (SELECT 1 FROM invoice_line v"
+    " WHERE v.company_id = m.company_id AND v.month = m.month AND v.revision = m.revision"
+    " AND v.status = 'needs_review'))"
 )
 
 

@@ -17,13 +17,13 @@ def rows(company_id: int, now: datetime) -> dict[int, MonthRow]:
     """The present month so far and its forecast, as rows; a missing price list is told in them."""
     company = companies.get(company_id)
     given = {}
-    for row_id in STATES:
+    for row_id, state in STATES.items():
         try:
             given[row_id] = _preview(row_id, company, _rated(row_id, company_id, now))
         except KeydeskError as fault:
             month = calendar.month_of(companies.today(company, now))
             given[row_id] = MonthRow(
-                row_id, company_id, company.name, month, "parked", company.currency, 0, 0, 0, str(fault), 0, 0
+                row_id, company_id, company.name, month, 1, state, company.currency, 0, 0, 0, str(fault), 0, 0
             )
     return given
 
@@ -53,6 +53,7 @@ def lines(row_id: int, company_id: int, now: datetime) -> list[LineRow]:
             status=line.status,
             decided_by="",
             decided_at=None,
+            decided_reason="",
             corrects="",
             transfer="",
             reason=line.reason,
@@ -74,6 +75,7 @@ def _preview(row_id: int, company: Company, invoice: Invoice) -> MonthRow:
         company.id,
         company.name,
         invoice.month,
+        1,
         "so far" if row_id == SO_FAR else "forecast",
         invoice.currency,
         invoice.net_minor,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from store.rules.money import half_away, price_text
 from store.rules.price_lists import AccessPrice, OverusePrice, PriceList
 
-_OVERUSE = {"overuse_requests": "Requests above what is included", "overuse_data": "Data above what is included"}
+_OVERUSE = {"overuse_requests": "Requests", "overuse_data": "Data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ def _access(access: AccessPrice, currency: str) -> list[tuple[str, tuple[Decimal
 
 def _overuse(name: str, overuse: OverusePrice, currency: str) -> list[tuple[str, tuple[Decimal, str]]]:
     return [
-        (f"{name}, a block", _price(overuse.price, currency)),
-        (f"{name}: size of a block", _number(overuse.block)),
-        (f"{name}: included", _number(overuse.included_base)),
-        (f"{name}: included per user", _number(overuse.included_per_user)),
+        (f"{name} above, a block", _price(overuse.price, currency)),
+        (f"{name}, size of a block", _number(overuse.block)),
+        (f"{name} included", _number(overuse.included_base)),
+        (f"{name} included per user", _number(overuse.included_per_user)),
     ]
 
 

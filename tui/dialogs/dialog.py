@@ -40,6 +40,7 @@ class Dialog(ModalScreen[Answer]):
     Dialog .row > .name { width: 14; }
     Dialog .row.-here > .name { text-style: bold reverse; }
     Dialog .said { height: auto; }
+    Dialog .row > .said { width: 1fr; }
     Dialog .gap { margin: 1 0 0 0; }
     Dialog .refusal { color: $text-error; text-style: bold; height: auto; display: none; }
     Dialog .refusal.-told { display: block; }
