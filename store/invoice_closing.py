@@ -1,6 +1,6 @@
 """A month is made final once, by compare-and-set, unless something about it is so strange that a person must look."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from store.events import Fact
 from store.fields import canonical, seconds
 from store.invoice_mails import Document
 from store.invoice_rows import Row
+from store.outbox import Owed
 from store.rules import calendar
 from store.rules.money import plain
 from store.rules.rating.bounds import Billed, median, strange
@@ -64,34 +65,35 @@ def finalise(company_ids: Sequence[int], month: str, now: datetime) -> int:
             values = (held[each.company_id], each.id)
             run_sql("UPDATE invoice_month SET state = 'held', error = ? WHERE id = ?", values)
     closed = _close([each for each in months if each.company_id not in held], now)
-    announce(_documents(closed, month), now)
+    _announce(_documents(closed, month), now)
     return len(closed)
 
 
-def announce(documents: Iterable[Document], now: datetime) -> None:
+def _announce(documents: Sequence[Document], now: datetime) -> None:
     """Write what became final into the audit log, and owe those who are to be notified the lines."""
-    documents = list(documents)
     facts = [
         Fact(
-            "invoice.final" if document.revision == 1 else "invoice.correct",
+            "invoice.final",
             f"{document.month} of {document.company.name}",
             document.company.id,
             after={
                 "lines": len(document.rows),
                 "net": plain(document.totals["net_minor"], document.currency),
                 "currency": document.currency,
-                **({"revision": document.revision} if document.revision > 1 else {}),
             },
         )
         for document in documents
     ]
-    if not facts:
-        return
-    events.append(WORKER, now, facts)
+    if facts:
+        events.append(WORKER, now, facts)
+        outbox.queue(mails(documents), now)
+
+
+def mails(documents: Sequence[Document]) -> list[Owed]:
+    """The mails about them, to whoever is to be notified; none about a month without lines."""
     told = [document for document in documents if document.rows]
-    if told:
-        to = recipients.of_companies([document.company.id for document in told])
-        outbox.queue([mail for document in told for mail in invoice_mails.owed(document, to[document.company.id])], now)
+    to = recipients.of_companies([document.company.id for document in told]) if told else {}
+    return [mail for document in told for mail in invoice_mails.owed(document, to[document.company.id])]
 
 
 _OPEN: Final = """

@@ -1,13 +1,12 @@
 """Are the stored lines of a month what the facts in the store give, once, and final when they are final?"""
 
-import json
 import tomllib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, company, enable, key_of, user
+from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
 
 from store import invoices, keys, prices
 from store.errors import FormatWrong, Refused
@@ -18,107 +17,14 @@ from store.tables import (
     ContractTerm,
     Email,
     Event,
-    Integration,
-    IntegrationSpan,
     InvoiceLine,
     InvoiceMonth,
-    Key,
-    KeySpan,
     Licence,
     PriceList,
 )
 
-EXAMPLES = json.loads((Path(__file__).parent / "billing" / "examples.json").read_text(encoding="utf-8"))
 PRICES = tomllib.loads((Path(__file__).parent.parent / "examples" / "prices.toml").read_text(encoding="utf-8"))
 FIRST_OF_DECEMBER = datetime(2026, 12, 1, 2, tzinfo=UTC)
-
-# What needs neither usage nor terms nor a policy but the product's own; test_rating_examples rates the rest.
-THROUGH_THE_STORE = [
-    "E01", "E02", "E03", "E04", "E05", "E06", "E07", "E08", "E09", "E12", "E14a", "E14b", "E15", "E22", "E23", "E26",
-]  # fmt: skip
-
-
-def write_price_lists() -> None:
-    for row in EXAMPLES["price_lists"]:
-        PriceList.create(
-            **{name: row[name] for name in ("code", "currency", "version", "items")},
-            effective_from=date.fromisoformat(row["effective_from"]),
-            published_at=LONG_AGO,
-            published_by="olav",
-        )
-
-
-def write_facts(example: dict[str, Any]) -> Company:
-    facts = example["company"]
-    made = company(facts["id"], "Nordlys AS", zone=facts["tz"], currency=facts["currency"], licences=0)
-    Company.update(vat_rate=facts["vat"]["rate"], vat_category=facts["vat"]["category"]).execute()
-    Licence.delete().execute()
-    for row in facts["licences"]:
-        at = datetime.fromisoformat(row["at"])
-        Licence.create(company=made, at=at, licences=row["count"], recorded_at=at)
-    access = Integration.create(company=made, code="api_access", enabled_at=None)
-    for row in facts["access"]:
-        starts = datetime.combine(date.fromisoformat(row["from"]), datetime.min.time(), zone(facts["tz"]))
-        IntegrationSpan.create(integration=access, started_at=starts)
-    resources = {name: user(made, name, name) for name in sorted({row["resource"] for row in facts["keys"]})}
-    ids: dict[str, int] = {}
-    for row in facts["keys"]:
-        created, ends = datetime.fromisoformat(row["created_at"]), datetime.fromisoformat(row["expires_at"])
-        revoked = datetime.fromisoformat(row["revoked_at"]) if row["revoked_at"] else None
-        key = Key.create(
-            company=made,
-            resource=resources[row["resource"]],
-            handle=row["id"],
-            label=row["id"],
-            folded=row["id"],
-            environment="prod",
-            kind=row["kind"],
-            digest=row["id"].encode(),
-            pepper_version=1,
-            first="kdp_0000",
-            last="0000",
-            created_at=created,
-            created_by="olav",
-            expires_on=ends.date(),
-            expiry_set_on=created.date(),
-            lifetime_days=1,
-            ends_at=ends,
-            revoked_at=revoked,
-            rotated_from=ids.get(row["rotated_from"]),
-        )
-        ids[row["id"]] = key.id
-        KeySpan.create(key=key, started_at=created, ended_at=min(ends, revoked or ends))
-    return made
-
-
-@pytest.mark.parametrize("example_id", THROUGH_THE_STORE)
-def test_facts_written_as_rows_give_the_lines_that_were_calculated_by_hand(empty_store: str, example_id: str) -> None:
-    example = next(example for example in EXAMPLES["examples"] if example["id"] == example_id)
-    write_price_lists()
-    made = write_facts(example)
-    year, month = map(int, example["period"].split("-"))
-    first_of_next = datetime(year + month // 12, month % 12 + 1, 1, 4, tzinfo=UTC)
-
-    invoices.draft_month(made.id, example["period"], first_of_next)
-
-    wanted = example["expected"]
-    lines = list(InvoiceLine.select().order_by(InvoiceLine.id))
-    assert [(line.line_key, line.quantity, line.unit_price) for line in lines] == [
-        (line["line_key"], line["quantity"], line["unit_price"]) for line in wanted["lines"]
-    ]
-    assert [_written(line.net_minor, line.currency) for line in lines] == [line["net"] for line in wanted["lines"]]
-    total = InvoiceMonth.get()
-    assert (total.state, _written(total.net_minor, total.currency)) == ("draft", wanted["net_total"])
-    for name, minor in (("vat_total", total.vat_minor), ("gross_total", total.gross_minor)):
-        assert _written(minor, total.currency) == wanted.get(name, _written(minor, total.currency))
-    names = {key.id: key.handle for key in Key.select()}
-    for name, value in wanted.get("explain", {}).items():
-        found = total.explain[name]
-        assert ([names[key] for key in found] if name == "overflow_test_keys" else found) == value
-
-
-def _written(minor: int, currency: str) -> str:
-    return str(minor) if currency == "ISK" else f"{minor // 100}.{minor % 100:02}"
 
 
 @pytest.fixture
