@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from store.errors import NotAllowed
+from store.errors import NotAllowed, NotFound
 from store.tables import Admin
 
 READ = "read"
@@ -39,10 +39,15 @@ WORKER = Actor("worker", "operator", "worker")
 
 
 def require(actor: Actor, act: str, company_id: int | None) -> None:
-    """Raise NotAllowed unless the actor may, as the store stands now. Call it inside the transaction."""
+    """Raise NotAllowed unless the actor may, as the store stands now. Call it inside the transaction.
+
+    What belongs to another company does not exist for an actor of one: NotFound, as for what was never there.
+    """
     if actor.admin_id is not None:
         row = Admin.get_or_none(Admin.id == actor.admin_id)
         if row is None or row.disabled_at is not None or row.role != actor.role or row.company_id != actor.company_id:
             raise NotAllowed(f"The login of {actor.name} has been changed or ended; log in again.")
+    if None not in {actor.company_id, company_id} and company_id != actor.company_id:
+        raise NotFound("There is no such thing here; go back and look again.")
     if not actor.may(act, company_id):
         raise NotAllowed(f"{actor.name} ({actor.role}) may not do this ({act}) here; ask an operator.")

@@ -270,7 +270,12 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
     if not name:
         raise SettingsWrong("The store's URL names no database; write it like postgresql://user@host/name.")
     options = _url_options(parts.query)
-    host = options.pop("host", "") or unquote(parts.hostname or "")
+    for variable in ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"):
+        if os.environ.get(variable):
+            raise SettingsWrong(
+                f"The variable {variable} would lead past the store's URL; take it out and name the host there."
+            )
+    host = options.pop("host", "") or unquote(parts.hostname or "") or os.environ.get("PGHOST", "")
     loopback = all(one in _LOOPBACK or one.startswith("/") for one in host.split(","))
     options["options"] = f"{options.get('options', '')} -c lock_timeout={lock_wait_seconds}s".strip()
     mode = options.pop("sslmode", "prefer" if loopback else "")

@@ -148,6 +148,21 @@ def test_a_url_that_would_give_a_secret_away_or_say_the_same_twice_is_refused(ur
     assert "secret" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("variable", ["PGHOSTADDR", "PGSERVICE"])
+def test_a_variable_that_leads_past_the_url_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "203.0.113.7")
+
+    with pytest.raises(SettingsWrong, match=f"{variable} would lead past the store's URL"):
+        bind("postgresql:///keydesk")
+
+
+def test_a_host_that_only_the_environment_names_must_be_verified_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example")
+
+    with pytest.raises(SettingsWrong, match="must be verified"):
+        bind("postgresql:///keydesk")
+
+
 def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     bind(f"postgresql://keydesk@/keydesk?host={tmp_path}")
 
