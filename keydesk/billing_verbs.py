@@ -45,8 +45,29 @@ def invoice(verb: argparse.ArgumentParser) -> None:
     preview = new_act(acts, "preview", "the present month so far, and to its end if nothing changes any more")
     preview.add_argument("company", metavar="COMPANY", help="its external id")
     preview.add_argument("--month", type=month, metavar="MONTH", help="another month")
-    new_act(acts, "review", "the lines that wait for a person to approve or waive them")
+    _decisions(acts)
     _export(new_act(acts, "export", "the final documents of a month, for accounting and as e-invoices"))
+
+
+def _decisions(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    review = new_act(acts, "review", "what waits for a person: lines to approve or waive, months that are held")
+    decide = new_act(acts, "decide", "have a line that waits invoiced, or waive it: it stays, at zero")
+    decide.add_argument("line", type=number, metavar="NUMBER", help="as `invoice review` shows it")
+    decide.add_argument("decision", choices=("approve", "waive"))
+    release = new_act(acts, "release", "let a month that is held become final as it is")
+    credit = new_act(acts, "credit", "take back a final month exactly as it was invoiced, and bill it again")
+    credit.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    for act in (release, credit):
+        act.add_argument("company", metavar="COMPANY", help="its external id")
+        act.add_argument("month", type=month, metavar="MONTH", help="as 2026-11")
+    for act in (decide, release, credit):
+        act.add_argument("--reason", required=True, metavar="TEXT", help="kept, in the audit log too")
+    verify = new_act(acts, "verify", "rate every final month again from the facts, and tell each difference")
+    verify.add_argument("month", type=month, metavar="MONTH", help="as 2026-11")
+    for act in (review, verify):
+        act.add_argument("--company", metavar="ID", help="only this company, by its external id (default: all)")
+    for act in (review, decide, release, credit, verify):
+        act.set_defaults(errand="invoice_acts")
 
 
 def _export(export: argparse.ArgumentParser) -> None:
@@ -64,3 +85,27 @@ def _export(export: argparse.ArgumentParser) -> None:
     export.add_argument("--mark", action="store_true", help="once it is written, mark its lines as transferred")
     export.add_argument("--drafts", action="store_true", help="also what is not final, marked as a draft")
 
+
+def terms(verb: argparse.ArgumentParser) -> None:
+    """`keydesk terms`."""
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    add = new_act(acts, "add", "agree something; without --yes, only say what it would change")
+    end = new_act(acts, "end", "end something that was agreed; without --yes, only say what it would change")
+    for act in (new_act(acts, "list", "what was agreed with a company"), add, end):
+        act.add_argument("company", metavar="COMPANY", help="its external id")
+    add.add_argument("line", metavar="LINE", help="access, extra_key, extra_test_key, overuse_requests, overuse_data")
+    add.add_argument(
+        "kind",
+        metavar="KIND",
+        help="unit_price, discount_percent, waive, included, free_test_keys, access_invoiced_elsewhere",
+    )
+    add.add_argument("value", nargs="?", metavar="VALUE", help="a price, a percentage or a whole number")
+    add.add_argument("--from", type=month, required=True, dest="first_month", metavar="MONTH", help="the first month")
+    add.add_argument("--to", type=month, dest="last_month", metavar="MONTH", help="the last month (default: no end)")
+    add.add_argument("--reference", required=True, metavar="TEXT", help="where it was agreed: contract and paragraph")
+    end.add_argument("term", type=number, metavar="NUMBER", help="as `terms list` shows it")
+    when = end.add_mutually_exclusive_group(required=True)
+    when.add_argument("--last", type=month, dest="last_month", metavar="MONTH", help="its last month")
+    when.add_argument("--withdraw", action="store_true", help="as if it had never been agreed")
+    for act in (add, end):
+        act.add_argument("--yes", action="store_true", help="save it")

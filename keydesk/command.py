@@ -35,7 +35,7 @@ every day
 setting up
   keydesk init                    make a store, or bring an older one up to date
   keydesk import FILE...          companies, users, licences from CSV or JSON
-  keydesk prices ...              check, publish and index what things cost
+  keydesk prices|terms ...        what things cost, and what was agreed
   keydesk admin ...               who may log in over SSH, and with which key
   keydesk doctor                  what is well, what is not, and what to do
 
@@ -181,6 +181,7 @@ def parser() -> argparse.ArgumentParser:
         verb("prices", "prices", "Price lists: check, publish, index and show them; a published one never changes.")
     )
     billing_verbs.invoice(verb("invoice", "invoice", "See, explain and check what companies owe, and put it right."))
+    billing_verbs.terms(verb("terms", "terms", "What was agreed with a company, for whole months, with its reference."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
     _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))

@@ -129,6 +129,8 @@ def test_what_is_wrongly_asked_is_told_in_one_line(
         "", "desk", "worker", "demo", "init", "import", "prices", "prices check", "prices publish", "admin",
         "prices index", "prices list", "prices show",
         "invoice", "invoice rate", "invoice show", "invoice explain", "invoice preview", "invoice review",
+        "invoice decide", "invoice release", "invoice credit", "invoice verify", "terms", "terms list", "terms add",
+        "terms end",
         "admin add", "admin add-key", "admin remove-key", "admin disable", "admin list", "key", "key accept",
         "key show", "key revoke", "sandbox", "sandbox next", "sandbox done", "sandbox fail", "sandbox heartbeat",
         "run", "mail", "mail show", "mail preview", "mail test", "events", "backup", "doctor", "ssh",

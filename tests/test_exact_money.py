@@ -85,10 +85,11 @@ def _exact(node: ast.expr) -> bool:
 
 
 def _is_path(node: ast.BinOp) -> bool:
-    """`folder / "name"`: numbers are never divided by text."""
-    return isinstance(node.right, ast.JoinedStr) or (
-        isinstance(node.right, ast.Constant) and isinstance(node.right.value, str)
-    )
+    """`folder / "lines.csv"`, `folder / name`: no number is divided by text."""
+    match node.right:
+        case ast.JoinedStr() | ast.Constant(value=str()) | ast.Name(id="name"):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("path", ON_THE_WAY, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""`keydesk invoice show|explain|preview|review`: what is stored, with its derivation, and what is still to come."""
+"""`keydesk invoice show|explain|preview`: what is stored, with its derivation, and what is still to come."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from datetime import datetime
 from keydesk.opening import open_store
 from keydesk.settings import Settings
 from store import companies, invoice_preview
-from store.database import run_sql, session
+from store.database import session
 from store.errors import NotFound
 from store.listings import keys as key_listing
 from store.rules import calendar, explanation, money
@@ -25,9 +25,6 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     """Write what was asked for; nothing is changed."""
     open_store(settings)
     with session():
-        if given.act == "review":
-            sys.stdout.writelines(f"{line}\n" for line in _review())
-            return 0
         company = companies.by_external_id(given.company)
         told = {"show": _show, "explain": _explain, "preview": _preview}[given.act]
         sys.stdout.writelines(f"{line}\n" for line in told(company, given, clock()))
@@ -133,28 +130,6 @@ def _rated(company: Company, invoice: Invoice, what: str) -> Iterator[str]:
     if not invoice.lines:
         yield "  nothing is owed"
     yield from _totals(invoice.net_minor, invoice.vat_minor, invoice.gross_minor, invoice.currency)
-
-
-def _review() -> Iterator[str]:
-    """The lines that wait for a decision, with the number by which they are decided."""
-    waiting = [int(row[0]) for row in run_sql(_WAITING).fetchall()]
-    for line in map(InvoiceLine.get_by_id, waiting):
-        yield (
-            f"{line.id}  {_named(line.company)}, {month_words(line.month)}: {visible(line.description)}, "
-            f"{money.amount(line.net_minor, line.currency)}"
-        )
-        yield f"    {visible(line.because)}"
-    yield (
-        "`keydesk invoice decide NUMBER approve|waive --reason TEXT` decides." if waiting else "No line waits for you."
-    )
-
-
-# What nobody had decided about when its month was made final is asked in a later draft, not there.
-_WAITING = """
-    SELECT v.id FROM invoice_line v
-    JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month AND m.revision = v.revision
-    WHERE v.status = 'needs_review' AND m.state <> 'final' ORDER BY v.month, v.id
-"""
 
 
 def _named(company: Company) -> str:
