@@ -25,7 +25,7 @@ def a_key(**more: object) -> KeyRow:
 
 
 def test_no_key_means_two_things_in_one_place(empty_store: str) -> None:
-    for section in (*acts.TOP, *acts.OF_COMPANY):
+    for section in (*acts.TOP, *acts.OF_COMPANY, *acts.DEEPER):
         used = Counter(key for act in ACTS if act.offered(section) for key in act.keys)
         assert [key for key, times in used.items() if times > 1] == []
 
@@ -81,7 +81,7 @@ def test_who_may_only_read_is_offered_nothing_that_writes(empty_store: str) -> N
 
     writing = {act.id for act in acts.allowed(situation) if act.right}
 
-    assert writing == {"new_key", "edit_expiry", "rotate", "revoke"}
+    assert writing == {"new_key", "edit_expiry", "rotate", "revoke", "licences"}
     for nobody in (replace(situation, actor=AUDITOR), replace(situation, read_only=True)):
         assert {act.id for act in acts.allowed(nobody) if act.right} == set()
 

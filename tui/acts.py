@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from store.actors import READ, Actor
 from store.listings.companies import CompanyRow
 from store.listings.emails import MailRow
+from store.listings.invoice_lines import LineRow
+from store.listings.invoice_months import MonthRow
 from store.listings.keys import KeyRow
 from store.listings.nights import NightRow
 from store.listings.work import WorkRow
 
-TOP = ("companies", "keys", "mails", "worker")
+TOP = ("companies", "keys", "mails", "worker", "invoices", "prices")
 KEY_LISTS = ("keys", "company.keys")
 OF_COMPANY = (
     "company.integrations",
@@ -20,6 +22,7 @@ OF_COMPANY = (
     "company.sandbox",
     "company.log",
 )
+DEEPER = ("month", "line", "terms", "comparison")  # on pages of their own, behind those
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Situation:
     api_access: bool | None = None  # of that company; None where it is not known
     can_go_back: bool = True
     has_filter: bool = True
+    month: MonthRow | None = None  # that the page is about
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,16 @@ class Act:
 
 def _needs_row(situation: Situation) -> str | None:
     return "The list is empty." if situation.row is None else None
+
+
+def _open(situation: Situation) -> str | None:
+    if situation.section == "comparison":
+        return "There is nothing behind a price."
+    if situation.section == "terms":
+        return "All of a term stands in its row; x ends it, n adds another."
+    if situation.section == "line" and isinstance(_go_key(situation), str):
+        return "Enter opens a key that counted; there is none under the cursor."
+    return _needs_row(situation)
 
 
 def _back(situation: Situation) -> str | None:
@@ -127,6 +141,27 @@ def _has_key(situation: Situation) -> str | None:
     return key if isinstance(key, str) else None
 
 
+def _decide(situation: Situation) -> str | None:
+    line = getattr(situation.row, "line", situation.row)
+    if not isinstance(line, LineRow):
+        return "There is no invoice line under the cursor."
+    if line.month_state in {"so far", "forecast"}:
+        return "This is a preview; its lines are decided once the month is drafted."
+    if line.month_state == "final":
+        return "This month is final; what was not decided in it is asked in a later month."
+    return None if line.status != "ok" else "This line is invoiced without a decision; only overuse waits for one."
+
+
+def _held_month(situation: Situation) -> str | None:
+    month = situation.month if situation.month is not None else situation.row
+    return None if isinstance(month, MonthRow) and month.state == "held" else "This month is not held."
+
+
+def _go_key(situation: Situation) -> str | None:
+    key = getattr(situation.row, "key", None)
+    return None if isinstance(key, KeyRow) else "There is no key under the cursor."
+
+
 def _for_operators(situation: Situation) -> str | None:
     reach = situation.actor.company_id is None
     return None if reach else "This part of the desk shows all companies; your login reaches one."
@@ -168,19 +203,33 @@ def _held(situation: Situation) -> str | None:
 _WITH_COMPANY = ("companies", *KEY_LISTS, *OF_COMPANY)
 
 ACTS: tuple[Act, ...] = (
-    Act("open", "Open", "open", ("enter",), why_not=_needs_row),
+    Act("open", "Open", "open", ("enter",), why_not=_open),
     Act("new_key", "New key", "new key", ("n", "plus"), _WITH_COMPANY, 0, "key.create", _new_key),
     Act("edit_expiry", "Edit expiry date", "expiry", ("e",), KEY_LISTS, 2, "key.edit-expiry", _edit_expiry),
     Act("rotate", "Rotate key", "rotate", ("r",), KEY_LISTS, 2, "key.rotate", _rotate),
     Act("revoke", "Revoke key", "revoke", ("x",), KEY_LISTS, 3, "key.revoke", _revoke),
     Act("resend", "Send the mail again", "resend", ("r",), ("mails",), 2, "mail.resend", _resend),
     Act("dismiss", "Put the mail aside", "put aside", ("x",), ("mails",), 2, "mail.dismiss", _dismiss),
+    Act("decide", "Approve or waive the line", "decide", ("d",), ("month", "line"), 2, "invoice.approve", _decide),
+    Act(
+        "release_month",
+        "Release the held month",
+        "release",
+        ("t",),
+        ("invoices", "company.invoices", "month"),
+        2,
+        "invoice.release",
+        _held_month,
+    ),
+    Act("add_term", "Add a contract term", "add term", ("n", "plus"), ("terms",), 2, "terms.set"),
+    Act("end_term", "End the contract term", "end term", ("x",), ("terms",), 2, "terms.end", _needs_row),
     Act("filter", "Filter the list", "filter", ("slash",), why_not=_filter),
     Act("back", "Back", "back", ("escape", "backspace", "q"), why_not=_back),
     Act("copy_handle", "Copy the key's handle", "copy handle", ("c",), KEY_LISTS, why_not=_has_key),
     Act("sort", "Sort: newest first or next to expire first", "sort", ("s",), KEY_LISTS),
     Act("swap", "Mails or notices", "mails/notices", ("v",), ("mails",)),
-    Act("go_company", "Go to the company", "company", ("o",), ("keys", "mails"), why_not=_needs_row),
+    Act("go_company", "Go to the company", "company", ("o",), ("keys", "mails", "invoices"), why_not=_needs_row),
+    Act("go_key", "Go to the key in its list", "go to key", ("o",), ("line",), why_not=_go_key),
     Act(
         "again",
         "Refresh the sandbox again",
@@ -193,12 +242,20 @@ ACTS: tuple[Act, ...] = (
     ),
     Act("run_now", "Run it now", "run now", ("u",), ("worker",), 1, "run.now", _run_now),
     Act("release", "Let held runs go: the clock is right", "release", ("t",), ("worker",), 2, "run.release", _held),
+    Act("plot", "Plots: twelve months, usage by day", "plots", ("p",), ("company.invoices", "month")),
+    Act("earlier", "The month before", "earlier", ("left",), ("invoices",)),
+    Act("later", "The month after", "later", ("right",), ("invoices",)),
+    Act("mark", "Mark the version, to compare others with it", "mark", ("m",), ("prices",), why_not=_needs_row),
     Act("next_tab", "Next tab", "next tab", ("tab", "right", "l"), OF_COMPANY),
     Act("previous_tab", "Previous tab", "", ("shift+tab", "left", "h"), OF_COMPANY),
+    Act("terms", "Contract terms of the company", "terms", ("T",), OF_COMPANY),
+    Act("licences", "Licences of the company", "licences", ("L",), OF_COMPANY, 2, "licence.set"),
     Act("companies", "Companies", "", ("1",)),
     Act("all_keys", "All keys", "", ("2",)),
     Act("mails", "Mails and notices", "", ("3",), why_not=_for_operators),
     Act("worker", "Worker", "", ("4",), why_not=_for_operators),
+    Act("invoices", "Invoices", "", ("5",), why_not=_for_operators),
+    Act("prices", "Prices", "", ("6",), why_not=_for_operators),
     Act("renew", "Read the list again, with what is new", "", ("ctrl+r", "f5")),
     Act("palette", "Command palette", "", ("ctrl+p",)),
     Act("quit", "Quit", "quit", ("ctrl+q",)),

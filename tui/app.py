@@ -157,7 +157,7 @@ class DeskApp(App[None]):
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
 
-    # The four sections of the first page, from anywhere
+    # The sections of the first page, from anywhere
 
     def do_companies(self) -> None:
         """Companies."""
@@ -174,6 +174,14 @@ class DeskApp(App[None]):
     def do_worker(self) -> None:
         """Worker."""
         self._home("worker")
+
+    def do_invoices(self) -> None:
+        """Invoices."""
+        self._home("invoices")
+
+    def do_prices(self) -> None:
+        """Prices."""
+        self._home("prices")
 
     def _home(self, kind: str) -> None:
         while not isinstance(self.screen, HomePage):

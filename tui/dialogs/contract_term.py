@@ -33,7 +33,7 @@ KIND_WORDS: Final = {
 _LINES: Final = (
     ("access", "Access", "a"),
     ("extra_key", "Keys", "k"),
-    ("extra_test_key", "Test keys", "t"),
+    ("extra_test_key", "Test", "t"),
     ("overuse_requests", "Requests", "r"),
     ("overuse_data", "Data", "d"),
 )
@@ -131,16 +131,23 @@ class ContractTermDialog(PreviewedDialog[TermDraft, TermDraft]):
         self.changed()
 
 
-class EndTermDialog(PreviewedDialog[str, str]):
-    """Dismisses with the term's last month."""
+@dataclass(frozen=True, slots=True)
+class EndDraft:
+    """A term's last month; None withdraws it, as if it had never been agreed."""
+
+    last_month: str | None
+
+
+class EndTermDialog(PreviewedDialog[EndDraft, EndDraft]):
+    """Ended or, with the month left empty, withdrawn."""
 
     caption: str = "End contract term"
     accepting: str = "End"
 
-    def __init__(self, term: str, month: str, preview: Preview[str]) -> None:
+    def __init__(self, term: str, month: str, preview: Preview[EndDraft]) -> None:
         super().__init__(preview)
         self._term = term
-        self._last = Field(month, "2026-11", limit=7)
+        self._last = Field(month, "empty: as if it had never been agreed", limit=7)
 
     def fields(self) -> ComposeResult:
         """Which term, its last month, and what that changes."""
@@ -150,13 +157,14 @@ class EndTermDialog(PreviewedDialog[str, str]):
         yield said("")
         yield row("Invoice", self.difference)
 
-    def draft(self) -> str:
+    def draft(self) -> EndDraft:
         """The month."""
-        month = self._last.value.strip()
-        calendar.next_month(month)  # raises for what is none
-        return month
+        month = self._last.value.strip() or None
+        if month is not None:
+            calendar.next_month(month)  # raises for what is none
+        return EndDraft(month)
 
-    def answer(self) -> str:
+    def answer(self) -> EndDraft:
         """The same, once seen."""
         with self.about(self._last):
             return self.previewed()

@@ -90,6 +90,18 @@ class CompanyPage(Page):
         """A key for one of the company's resources."""
         begin(self, key_acts.new_key, self.app, self.desk, self.company.id, group="act")
 
+    def do_licences(self) -> None:
+        """How many licensed users the company pays for."""
+        from tui.screens import billing_acts
+
+        begin(self, billing_acts.set_licences, self.app, self.desk, self.company.id, group="act")
+
+    def do_terms(self) -> None:
+        """What was agreed with the company."""
+        from tui.screens.contract_terms import TermsPage
+
+        self.app.push_screen(TermsPage(self.desk, self.company.id, self.company.name))
+
 
 async def open_company(section: Section, company_id: int) -> None:
     """Put a company's page in front."""

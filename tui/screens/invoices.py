@@ -1,102 +1,102 @@
-"""What a company owes for API Access, month by month, each line with its derivation."""
+"""What a company owes for API Access, month by month: this month so far, its forecast, and what is stored."""
 
-import json
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.app import ComposeResult
 
-from store.errors import KeydeskError
-from store.listings import invoice_lines
-from store.listings.invoice_lines import LineRow, MonthSum
+from store.listings import invoice_months
+from store.listings.invoice_months import MonthRow
+from store.listings.selection import Ids
 from store.rules import money
 from tui import cells, foreign
 from tui.background import begin
-from tui.dialogs.read_text import ReadTextDialog
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
-from tui.widgets.line import Line
 from tui.widgets.window_table import Column
+
+
+def unrated(row: MonthRow) -> bool:
+    """Whether there is no amount, because a price list is missing; its error says so."""
+    return bool(row.error) and row.state != "held"
+
+
+def net(row: MonthRow) -> Text:
+    """Nothing for a month that could not be rated."""
+    return Text("") if unrated(row) else foreign.text(money.amount(row.net_minor, row.currency))
+
+
+def _vat(row: MonthRow) -> Text:
+    return Text("") if unrated(row) else foreign.text(money.amount(row.vat_minor, row.currency))
+
+
+def _gross(row: MonthRow) -> Text:
+    return Text("") if unrated(row) else foreign.text(money.amount(row.gross_minor, row.currency))
+
+
+def waiting(row: MonthRow) -> Text:
+    """How many lines wait for a decision."""
+    return Text(f"{row.waiting:,}", "yellow") if row.waiting else Text("")
+
 
 _COLUMNS = (
     Column("Month", 7, lambda row: foreign.text(row.month)),
-    Column("Line", 16, lambda row: foreign.text(row.description), grow=3),
-    Column("Quantity", 10, lambda row: foreign.text(f"{row.quantity} {row.unit}"), right=True),
-    Column("Price", 9, lambda row: foreign.text(row.unit_price), right=True, wide=70),
-    Column("Net", 14, lambda row: foreign.text(money.amount(row.net_minor, row.currency)), right=True),
-    Column("State", 7, lambda row: cells.state(row.month_state)),
-    Column("Why", 20, lambda row: foreign.text(row.because, "dim"), grow=3, wide=120),
+    Column("State", 8, lambda row: cells.state(row.state)),
+    Column("Net", 15, net, right=True),
+    Column("VAT", 14, _vat, right=True, wide=100),
+    Column("With VAT", 15, _gross, right=True, wide=70),
+    Column("Lines", 5, lambda row: cells.number(row.lines), right=True),
+    Column("To decide", 9, waiting, right=True),
+    Column("Note", 8, lambda row: foreign.text(row.error, "red"), grow=1),
 )
 
 
 class Invoices(Section):
-    """The lines; above them what the newest months come to, and why one could not be rated."""
+    """Enter opens a month's lines. The first two rows are worked out when they are looked at, and never stored."""
 
     kind: ClassVar[str] = "company.invoices"
     caption: ClassVar[str] = "Invoice lines"
 
     def __init__(self, desk: Surroundings, company_id: int) -> None:
         self.company_id = company_id
-        self.sums = Line()
         super().__init__(
-            desk,
-            Listing(
-                "line",
-                "lines",
-                _COLUMNS,
-                lambda needle, _, limit: invoice_lines.ids(company_id, needle, limit),
-                lambda wanted, _: invoice_lines.rows(wanted),
-                lambda needle, _, after_id: invoice_lines.newer(company_id, needle, after_id),
-                invoice_lines.GRAMMAR,
-                "No invoice lines yet. The worker writes last month's on the 1st.",
-            ),
+            desk, Listing("month", "months", _COLUMNS, self._ids, self._rows, grammar=invoice_months.OF_COMPANY)
         )
 
-    def compose(self) -> ComposeResult:
-        """The sums above the lines."""
-        yield self.sums
-        yield from super().compose()
-
-    def opened(self) -> None:
-        """Sums and lines."""
-        begin(self, self._read_sums, group="sums", alone=True)
-        super().opened()
-
-    def stored_change(self) -> None:
-        """Sums and lines."""
-        begin(self, self._read_sums, group="sums", alone=True)
-        super().stored_change()
-
-    async def _read_sums(self) -> None:
-        of = self.company_id
-        try:
-            months = await self.desk.reader.read(lambda: invoice_lines.months(of, limit=3))
-        except KeydeskError as fault:
-            self.post_message(self.Said(str(fault), "bold"))
-        else:
-            self.sums.display = bool(months)
-            self.sums.say(Text.assemble(" ", Text("   ").join(_sum(month) for month in months)))
-
     def do_open(self) -> None:
-        """How the line came about."""
-        row: LineRow = self.row
-        head = (f"{row.month} ({row.month_state}): {row.description}", money.amount(row.net_minor, row.currency))
-        facts = [
-            row.because,
-            "",
-            f"quantity    {row.quantity} {row.unit}",
-            f"unit price  {row.unit_price} {row.currency}",
-            f"discount    {money.amount(row.discount_minor, row.currency)}",
-            f"price list  {row.price_list}",
-            f"reason      {row.reason}, {row.status}, revision {row.revision}",
-            "",
-            *json.dumps(row.explain, indent=2, ensure_ascii=False, sort_keys=True).splitlines(),
-        ]
-        self.app.push_screen(ReadTextDialog("Invoice line", head, "\n".join(facts)))
+        """The month's lines."""
+        from tui.screens.invoice_month import MonthPage
 
+        self.app.push_screen(MonthPage(self.desk, self.row))
 
-def _sum(month: MonthSum) -> Text:
-    if month.state == "parked":
-        return Text.assemble(f"{month.month} ", cells.state("parked"), ": ", foreign.text(month.error))
-    net, gross = (money.amount(minor, month.currency) for minor in (month.net_minor, month.gross_minor))
-    return Text.assemble(f"{month.month} ", cells.state(month.state), foreign.text(f" {net} net, {gross} with VAT"))
+    def do_plot(self) -> None:
+        """Twelve months, and this month's usage."""
+        from tui.screens import billing_acts
+
+        begin(self, billing_acts.plot_company, self.app, self.desk, self.company_id, group="open")
+
+    def do_release_month(self) -> None:
+        """It was looked at."""
+        from tui.screens import billing_acts
+
+        begin(self, billing_acts.release_month, self.app, self.desk, self.row, group="act")
+
+    def _ids(self, needle: str, _: datetime, limit: int | None) -> Ids:
+        stored = invoice_months.of_company(self.company_id, needle, limit)
+        if not needle.strip():
+            for first in (invoice_months.FORECAST, invoice_months.SO_FAR):
+                stored.insert(0, first)
+        return stored
+
+    def _rows(self, wanted: Sequence[int], now: datetime) -> dict[int, MonthRow]:
+        from store.listings import present_month
+
+        rows = invoice_months.rows([each for each in wanted if each > 0])
+        if any(each < 0 for each in wanted):
+            rows |= present_month.rows(self.company_id, now)
+        return rows
+
+    def _rows_at_once(self, ids: Sequence[int]) -> Mapping[int, Any] | None:
+        """Rating takes its time, and is left to the reader."""
+        return None if any(each < 0 for each in ids) else super()._rows_at_once(ids)

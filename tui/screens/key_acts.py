@@ -103,11 +103,12 @@ async def edit_expiry(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     if day is not None:
         changed = await carried_out(app, desk, lambda: keys.edit_expiry(desk.actor, row.id, day, desk.clock()))
         if changed is not None:
-            _tell(app, f"The key now works through {changed.expires_on}.")
+            tell_in(app, f"The key now works through {changed.expires_on}.")
 
 
 async def rotate(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     """A successor, shown once; the old key goes on for the overlap."""
+    from store import invoice_preview
     from tui.dialogs.rotate_key import RotateKeyDialog
 
     now, zone = desk.clock(), calendar.zone(row.zone)
@@ -117,7 +118,11 @@ async def rotate(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     until = expiry.overlap_end(row.ends_at, instant(seconds(now)), settings.overlap_days)
     proposed = dict(expiry.quick_choices(today))["1 year"]
     works_until = f"{cells.spelled(until, zone)} ({row.zone})"
-    choice = await app.push_screen_wait(RotateKeyDialog(_shown(row), works_until, today, proposed))
+    try:
+        cost = await desk.reader.read(lambda: invoice_preview.of_rotation(row.company_id, row.id, proposed, now))
+    except KeydeskError as unknown:
+        cost = (str(unknown),)
+    choice = await app.push_screen_wait(RotateKeyDialog(_shown(row), works_until, today, proposed, cost))
     if choice is None:
         return
     created = await carried_out(
@@ -139,7 +144,7 @@ async def revoke(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     if reason is not None:
         revoked = await carried_out(app, desk, lambda: keys.revoke(desk.actor, row.id, reason, desk.clock()))
         if revoked is not None:
-            _tell(app, f"{row.first}…{row.last} is revoked; it is refused from now on.")
+            tell_in(app, f"{row.first}…{row.last} is revoked; it is refused from now on.")
 
 
 def in_tmux() -> bool:
@@ -161,10 +166,11 @@ async def _show(app: Desk, desk: Surroundings, created: Created | None, company:
     expires = f"{key.expires_on}, the last day on which it works ({company.time_zone})"
     known = NewKey(company.name, resource.name, key.label, _environment(key.environment), expires)
     await app.push_screen_wait(ShowKeyDialog(created.secret, known, tmux=in_tmux()))
-    _tell(app, f"{key.first}…{key.last} was made; its recipients are told.")
+    tell_in(app, f"{key.first}…{key.last} was made; its recipients are told.")
 
 
-def _tell(app: Desk, text: str) -> None:
+def tell_in(app: Desk, text: str) -> None:
+    """Say it on the status line of the page in front."""
     tell: Callable[[str], Awaitable[None] | None] | None = getattr(app.screen, "tell", None)
     if tell is not None:
         tell(text)

@@ -136,6 +136,7 @@ class Page(Screen[None]):
             self.api_access(),
             can_go_back=self._can_go_back(),
             has_filter=self.section.listing.grammar is not None,
+            month=getattr(self.section, "month_row", None),
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
