@@ -11,7 +11,7 @@ A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from jobs import letter_context, letters, messages
 from jobs.json_log import JsonLog, where
 from jobs.messages import Mailbox
 from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
-from store import installation, notices, outgoing
+from store import installation, notices, outgoing, restored, sent_record
 from store.errors import StoreUnavailable
 from store.notices import NoLongerTrue
 from store.outgoing import ClaimLost
@@ -93,12 +93,13 @@ class Outcome:
     failed: list[int] = field(default_factory=list)
     withdrawn: list[int] = field(default_factory=list)
     ambiguous: list[int] = field(default_factory=list)
+    sent_before: list[int] = field(default_factory=list)
     stopped: str = ""
 
     @property
     def dealt_with(self) -> int:
         """How many mails are in another state than before."""
-        return sum(map(len, (self.sent, self.later, self.failed, self.withdrawn, self.ambiguous)))
+        return sum(map(len, (self.sent, self.later, self.failed, self.withdrawn, self.ambiguous, self.sent_before)))
 
 
 def deliver_slice(
@@ -126,7 +127,7 @@ def deliver_slice(
         return outcome
     try:
         with open_session() as session:
-            post = _Post(session, sender, clock, owner, relay, outcome, log)
+            post = _Post(session, sender, clock, owner, relay, outcome, log, restored.ever())
             for mail in mails:
                 if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
                     break
@@ -154,31 +155,50 @@ class _Post:
     relay: Relay
     outcome: Outcome
     log: JsonLog | None
+    is_restored: bool
 
     def deliver(self, mail: Email) -> None:
         """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
         try:
-            message = self._written(mail)
+            said = self._still_true(mail)
+            if said is None:
+                return
+            things = sent_record.told(mail, said)
+            message = None if self._sent_before(mail, things) else self._written(mail, said)
             if message is not None:
-                self._hand_over(mail, message)
+                self._hand_over(mail, message, things)
         except ClaimLost:
             self._say("mail.claim-lost", "warning", mail=mail.id)
 
-    def _written(self, mail: Email) -> bytes | None:
-        """The bytes to hand over; None when the mail was withdrawn or cannot be written."""
+    def _still_true(self, mail: Email) -> dict[str, object] | None:
+        """What the mail says; None when it was withdrawn."""
         now = self.clock()
         if mail.useless_after is not None and mail.useless_after <= now:
             self._withdraw(mail, "it came too late to be of use")
             return None
         try:
-            said = notices.confirm(mail, now)
+            return notices.confirm(mail, now)
         except NoLongerTrue as reason:
             self._withdraw(mail, str(reason))
             return None
+
+    def _sent_before(self, mail: Email, things: Sequence[str]) -> bool:
+        """Whether a relay has taken it, which this store does not know or knows no more."""
+        may_be_known = mail.resends or mail.attempts or self.is_restored
+        told_at = sent_record.told_at(things) if may_be_known else None
+        if told_at is None:
+            return False
+        outgoing.sent_before(mail.id, self.owner, told_at)
+        self.outcome.sent_before.append(mail.id)
+        self._say("mail.sent-before", "warning", mail=mail.id, kind=mail.kind)
+        return True
+
+    def _written(self, mail: Email, said: dict[str, object]) -> bytes | None:
+        """The bytes to hand over; None when it cannot be written."""
         if mail.resends and mail.message is not None:
             return bytes(mail.message)  # the first one may have arrived, so this must be the same
         try:
-            letter, message = write(mail, said, self.sender, now)
+            letter, message = write(mail, said, self.sender, self.clock())
         except (PeeweeException, StoreUnavailable):
             raise  # not this mail's fault
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one mail must not keep the others back
@@ -201,7 +221,7 @@ class _Post:
         if self.log is not None:
             self.log.say(fact, level, **more)
 
-    def _hand_over(self, mail: Email, message: bytes) -> None:
+    def _hand_over(self, mail: Email, message: bytes, things: Sequence[str]) -> None:
         answer = self.session.deliver(
             self.sender.address,
             mail.recipient,
@@ -211,6 +231,7 @@ class _Post:
         now = self.clock()
         match answer:
             case Delivered(reply):
+                self._remember(mail, things, now)
                 outgoing.sent(mail.id, self.owner, reply, now)
                 self.relay.answered()
                 self.outcome.sent.append(mail.id)
@@ -228,6 +249,12 @@ class _Post:
                 self._later(mail, _reply(code, text), now)
             case TryLater(_, code, text) | StopRun(_, code, text):
                 self._stopped(mail, answer, _reply(code, text), now)
+
+    def _remember(self, mail: Email, things: Sequence[str], now: datetime) -> None:
+        try:
+            sent_record.add(mail, things, now)
+        except OSError as error:  # it matters after a restore only; the mail has left
+            self._say("mail.not-recorded", "error", mail=mail.id, error=str(error.strerror))
 
     def _stop(self, reply: str, now: datetime) -> None:
         self.relay.refused(reply, now)

@@ -21,8 +21,7 @@ def mails(open_session: SessionFactory | None, sender: Sender, log: JsonLog | No
         outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping)
         if outcome.stopped:
             return 0
-        left = (outcome.sent, outcome.later, outcome.failed, outcome.withdrawn, outcome.ambiguous)
-        return sum(len(mails) for mails in left)
+        return outcome.dealt_with
 
     return deliver
 

@@ -20,7 +20,8 @@ from jobs.planning import Planner, Verdict
 from jobs.queues import Clock, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
-from store import installation, outgoing, runs, workers
+from store import installation, outgoing, restored, runs, sent_record, workers
+from store.actors import WORKER
 from store.database import session
 from store.errors import StoreUnavailable
 from store.runs import LEASE, LeaseLost, RunRow
@@ -67,6 +68,7 @@ class Worker:
         self._jobs = {job.name: job for job in timetable}
         self._planner = Planner(timetable)
         self._verdict: Verdict = "believed"
+        self._held: str | None = None  # since when the restored store is held
         self._stopping = threading.Event()
         self._last_error: str | None = None
         self._ticked = time.monotonic()
@@ -88,6 +90,7 @@ class Worker:
         """Run what is due and plan nothing: for one job that a person wants done."""
         with session():
             self._begin(now)
+            self._is_held()
             done, failed = self._run_due(lambda: now)
         return Pass(self._verdict, 0, done, failed, {})
 
@@ -101,6 +104,8 @@ class Worker:
             self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
         self.name = workers.register(host, self.version, now)
         self.log.say("worker.started", worker=self.name, version=self.version)
+        if restored.held() is None and sent_record.is_ahead():
+            restored.hold(WORKER, "more was mailed than this store knows: it is older than the record of it", now)
 
     def end(self, now: datetime) -> None:
         """Give back what is claimed and say goodbye."""
@@ -110,7 +115,20 @@ class Worker:
             self.log.say("worker.stopped", worker=self.name)
             self.name = ""
 
+    def _is_held(self) -> bool:
+        """Whether the store was restored and nobody has let it go on: nothing is planned, run, sent or billed."""
+        held = restored.held()
+        if held != self._held:
+            self._held = held
+            if held is None:
+                self.log.say("store.released")
+            else:
+                self.log.say("store.held", "warning", restored_at=held)
+        return held is not None
+
     def _plan(self, now: datetime) -> int:
+        if self._is_held():
+            return 0
         plan = self._planner.plan(now)
         if plan.verdict != self._verdict:
             self._verdict = plan.verdict
@@ -122,7 +140,7 @@ class Worker:
 
     def _run_due(self, clock: Clock) -> tuple[int, int]:
         done = failed = 0
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self._held is None:
             run = runs.claim(self.name, tuple(self._jobs), clock())
             if run is None:
                 break
@@ -170,6 +188,8 @@ class Worker:
 
     def _empty(self, name: str, clock: Clock) -> int:
         taken = 0
+        if restored.held() is not None:
+            return taken
         for _ in range(_MOST_SLICES):
             slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, self._stopping.is_set)
             if slice_taken == 0:

@@ -14,10 +14,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
-from keydesk import __version__, billing_verbs
+from keydesk import __version__, billing_verbs, operating_verbs
 from keydesk.arguments import act as _act
 from keydesk.arguments import day as _day
-from keydesk.arguments import instant as _instant
 from keydesk.arguments import notice_days as _notice_days
 from keydesk.arguments import number as _number
 from store.errors import KeydeskError
@@ -50,6 +49,7 @@ for programs and pipelines
   keydesk mail preview|test       see every kind of mail; send a test mail
   keydesk events verify           check the chain of the audit log
   keydesk backup FILE             a checked copy, while everything runs
+  keydesk restore FILE            check a backup, or put it in the store's place
 
 `keydesk VERB --help` says more of each.
 Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part.
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     _desk(verb("desk", "desk", "Open the desk."))
-    _worker(verb("worker", "worker", "Run the worker until it is told to stop (SIGTERM)."))
+    operating_verbs.worker(verb("worker", "worker", "Run the worker until it is told to stop (SIGTERM)."))
     _demo(verb("demo", "demo", "Open the desk on a living world in a temporary folder."))
     _init(verb("init", "init", "Make the store, the pepper and the settings file; or bring an older store up to date."))
     _import(verb("import", "importing", "Take companies, users and licences from files, all or nothing."))
@@ -189,7 +189,16 @@ def parser() -> argparse.ArgumentParser:
     _job(verb("run", "job", "Run one job now, as of a day, or show what it would do."))
     _mail(verb("mail", "mail", "Read a mail, see every kind of mail, or send a test mail."))
     _events(verb("events", "events", "Check the audit log."))
-    _backup(verb("backup", "backup", "Copy the SQLite store while everything runs; the copy is checked."))
+    operating_verbs.backup(
+        verb("backup", "backup", "Copy the SQLite store while everything runs; the copy is checked.")
+    )
+    operating_verbs.restore(
+        verb(
+            "restore",
+            "restore",
+            "Look at a backup, or put it in the store's place, where it sends and bills nothing yet.",
+        )
+    )
     verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
     _ssh(verb("ssh", "ssh", "What sshd calls: list the keys of an admin, or open a session."))
     return top
@@ -197,22 +206,6 @@ def parser() -> argparse.ArgumentParser:
 
 def _desk(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--read-only", action="store_true", help="show everything, change nothing")
-
-
-def _worker(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--once", action="store_true", help="do what is due now and end, for cron")
-    verb.add_argument(
-        "--clock-from",
-        type=_instant,
-        metavar="INSTANT",
-        help="live through simulated time from this UTC instant instead of reading the clock, then end",
-    )
-    verb.add_argument("--on-a-copy", action="store_true", help="say that simulated time may write into this store")
-    verb.add_argument(
-        "--believe-clock", action="store_true", help="the clock is right now; forget that a worker saw a later time"
-    )
-    verb.add_argument("--days", type=_number, default=40, help="how many simulated days (default 40)")
-    verb.add_argument("--step-minutes", type=_number, default=30, help="how far each simulated tick goes (default 30)")
 
 
 def _demo(verb: argparse.ArgumentParser) -> None:
@@ -343,10 +336,6 @@ def _mail(verb: argparse.ArgumentParser) -> None:
 def _events(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("act", choices=("verify",))
     verb.add_argument("--noted", metavar="HEAD", help="a head that was noted earlier, as NUMBER:HASH")
-
-
-def _backup(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("file", type=Path, metavar="FILE")
 
 
 def _ssh(verb: argparse.ArgumentParser) -> None:

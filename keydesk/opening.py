@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from keydesk.settings import Settings
-from store import database, installation, migrations
+from store import database, installation, migrations, sent_record
 from store.actors import Actor
 from store.database import session
 from store.errors import SettingsWrong, StoreUnavailable
@@ -31,6 +31,7 @@ def open_store(settings: Settings) -> None:
 def bind(location: str, settings: Settings) -> None:
     """Make `location` the store of this process, as the settings want it."""
     database.bind(location, password=settings.store_password(), lock_wait_seconds=settings.store.lock_wait_seconds)
+    sent_record.use(Path(settings.store.sent_record).expanduser() if settings.store.sent_record else None)
 
 
 def open_peppers(settings: Settings) -> Peppers:

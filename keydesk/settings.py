@@ -35,6 +35,7 @@ class StoreSettings:
     location: str = _said("A file's path, or postgresql://user@host/name?sslmode=verify-full", default="")
     password_file: str = _said("The file with PostgreSQL's password", default="")
     lock_wait_seconds: int = _said("How long a change waits while another program writes", default=10)
+    sent_record: str = _said("The file that remembers what was mailed, should an older store be restored", default="")
 
 
 @dataclass(frozen=True)

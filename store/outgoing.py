@@ -74,6 +74,12 @@ def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
     _leave(email_id, owner, "sent", reply, attempts=1, sent_at=now)
 
 
+def sent_before(email_id: int, owner: str, at: datetime) -> None:
+    """The record beside the store knows it as sent: this store was restored, or a worker died after the answer."""
+    reply = "The record of what was sent says that a relay took it; it was not sent again."
+    _leave(email_id, owner, "sent", reply, sent_at=at)
+
+
 def later(email_id: int, owner: str, next_at: datetime, reply: str, *, attempted: bool) -> None:
     """The relay certainly did not take it; it is tried again from `next_at`.
 

@@ -76,12 +76,13 @@ def bury(host: Host, now: datetime, pid: int | None = None) -> list[str]:
     own = os.getpid() if pid is None else pid
     with session(), writing():
         here = (Worker.stopped_at >> None) & (Worker.host == host.name) & (Worker.boot_id == host.boot_id)
-        dead = [row.name for row in Worker.select().where(here) if row.pid == own or not _runs(row.pid)]
+        dead = [row.name for row in Worker.select().where(here) if row.pid == own or not is_running(row.pid)]
         Worker.update(stopped_at=now, last_error="It was killed.").where(Worker.name << dead).execute()
     return dead
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether this machine has such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,21 +1,40 @@
 """`keydesk backup`."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
-from keydesk.opening import open_store
+from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
 from store.backup import backup_sqlite
+from store.database import private_file
+from store.errors import Refused
 
 
 def run(given: argparse.Namespace, settings: Settings, _clock: Callable[[], datetime]) -> int:
     """Copy the store and say what is not in the copy."""
     open_store(settings)
-    target = backup_sqlite(given.file.expanduser().absolute())
+    target = given.file.expanduser().absolute()
+    beside = target.with_name(target.name + ".pepper")
+    if given.with_pepper and beside.exists():
+        raise Refused(f"{beside} is there already; name another file.")
+    if given.with_pepper:
+        open_peppers(settings)  # a copy of a wrong one would be found when it is needed
+    backup_sqlite(target)
     sys.stdout.write(
-        f"{target} is a sound copy of {settings.store_location()} ({target.stat().st_size:,} bytes).\n"
-        f"The pepper is not in it: keep {settings.pepper_path()} too, somewhere else.\n",
+        f"{target} is a sound copy of {settings.store_location()} ({target.stat().st_size:,} bytes).\n",
     )
+    if given.with_pepper:
+        _copy(settings.pepper_path(), beside)
+        sys.stdout.write(f"The pepper is in {beside}: whoever has both can confirm guessed keys. Keep them apart.\n")
+    else:
+        sys.stdout.write(f"The pepper is not in it: keep {settings.pepper_path()} too, somewhere else.\n")
     return 0
+
+
+def _copy(pepper: Path, target: Path) -> None:
+    private_file(target)
+    shutil.copyfile(pepper, target)

@@ -13,7 +13,7 @@ from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
-from store import clock_seen, database, events, installation, notices, outgoing, prices, runs
+from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs
 from store.database import session
 from store.errors import KeydeskError
 from store.rules import price_lists
@@ -150,6 +150,14 @@ def _mail(settings: Settings, patience: float) -> Finding:
 
 
 def _work(now: datetime) -> Iterator[Finding]:
+    since = restored.held()
+    if since is not None:
+        yield Finding(
+            "look",
+            "restored",
+            f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
+            "then run `keydesk restore --release`.",
+        )
     waiting = outgoing.pending_counts()
     if waiting.ambiguous:
         yield Finding(

@@ -16,7 +16,7 @@ from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import runs, workers
+from store import restored, runs, workers
 from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
@@ -31,6 +31,7 @@ _BECAME = {
     "failed": "refused for good",
     "withdrawn": "withdrawn as no longer true",
     "ambiguous": "perhaps arrived",
+    "sent_before": "sent before, as the record of what was sent says",
 }
 
 
@@ -44,6 +45,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         job = rehearsal.named(given.job)
         if given.dry_run:
             return _tell(job, now, given.as_of)
+        restored.require_released()
         return _do(job, now, given.as_of, clock)
 
 
@@ -89,6 +91,7 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
     mail, password = settings.mail, settings.mail_password()
     if not mail.host:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
+    restored.require_released()
     sender, relay, total = Sender(mail.sender, mail.reply_to), Relay(), Counter[str]()
     name = workers.register(workers.this_host(), __version__, clock())
     try:

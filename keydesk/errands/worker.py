@@ -12,9 +12,9 @@ from jobs.queues import Queue
 from jobs.sandbox_refresh import Command
 from jobs.worker import Worker, simulate
 from keydesk import __version__
-from keydesk.opening import open_store
+from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import clock_seen
+from store import clock_seen, restored
 from store.database import session
 from store.errors import Refused
 
@@ -27,6 +27,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     if given.believe_clock:
         with session():
             clock_seen.set_to(clock())
+    if given.resume:
+        restored.release(local_actor(), clock())
     if given.clock_from:
         if not given.on_a_copy:
             raise Refused(

@@ -1,0 +1,39 @@
+"""The command line of whoever runs an installation: worker, backup and restore."""
+
+import argparse
+from pathlib import Path
+
+from keydesk.arguments import instant, number
+
+
+def worker(verb: argparse.ArgumentParser) -> None:
+    """`keydesk worker`."""
+    verb.add_argument("--once", action="store_true", help="do what is due now and end, for cron")
+    verb.add_argument(
+        "--clock-from",
+        type=instant,
+        metavar="INSTANT",
+        help="live through simulated time from this UTC instant instead of reading the clock, then end",
+    )
+    verb.add_argument("--on-a-copy", action="store_true", help="say that simulated time may write into this store")
+    verb.add_argument(
+        "--believe-clock", action="store_true", help="the clock is right now; forget that a worker saw a later time"
+    )
+    verb.add_argument("--resume", action="store_true", help="a restored store may send and bill again")
+    verb.add_argument("--days", type=number, default=40, help="how many simulated days (default 40)")
+    verb.add_argument("--step-minutes", type=number, default=30, help="how far each simulated tick goes (default 30)")
+
+
+def backup(verb: argparse.ArgumentParser) -> None:
+    """`keydesk backup`."""
+    verb.add_argument("file", type=Path, metavar="FILE")
+    verb.add_argument("--with-pepper", action="store_true", help="copy the pepper too, into FILE.pepper")
+
+
+def restore(verb: argparse.ArgumentParser) -> None:
+    """`keydesk restore`."""
+    verb.add_argument("file", type=Path, metavar="FILE", nargs="?", help="what `keydesk backup` made")
+    ways = verb.add_mutually_exclusive_group()
+    ways.add_argument("--check", action="store_true", help="only look whether it is sound, whole and fits the pepper")
+    ways.add_argument("--release", action="store_true", help="let a restored store send and bill again")
+    ways.add_argument("--hold", action="store_true", help="let the store send and bill nothing: after pg_restore")

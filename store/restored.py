@@ -1,0 +1,68 @@
+"""A store that was restored sends and bills nothing until a person says that it may.
+
+What happened after the backup is forgotten in it: people look first, then let it go on.
+"""
+
+from datetime import datetime
+
+from store.actors import Actor
+from store.change import change
+from store.database import backend, run_sql, session
+from store.errors import Refused
+from store.mail_contexts import instant_text
+from store.sent_record import RELEASED
+from store.tables import Setting
+
+_RESTORED = "restored_at"
+
+
+def held() -> str | None:
+    """The instant (as text) at which a store that is still held was restored; None when it may work."""
+    found = _settings()
+    return None if RELEASED in found else found.get(_RESTORED)
+
+
+def ever() -> bool:
+    """Whether this store was ever restored, so that more may have been mailed than it knows."""
+    return _RESTORED in _settings()
+
+
+def hold(actor: Actor, why: str, now: datetime) -> None:
+    """Let the store send and bill nothing from now on; `why` is kept. Nothing happens when it is held already."""
+    with change(actor, "store.restored", None, now) as made:
+        _alone()
+        if held() is None:
+            Setting.delete().where(Setting.name << (_RESTORED, RELEASED)).execute()
+            Setting.create(name=_RESTORED, value=instant_text(now))
+            made.event("store.restored", "store", None, after={"why": why})
+
+
+def release(actor: Actor, now: datetime) -> None:
+    """Let a restored store send and bill again. Refused when it is not held."""
+    with change(actor, "store.released", None, now) as made:
+        _alone()
+        since = held()
+        if since is None:
+            raise Refused("This store is not held after a restore; there is nothing to release.")
+        Setting.create(name=RELEASED, value=instant_text(now))
+        made.event("store.released", "store", None, before={"restored_at": since})
+
+
+def require_released() -> None:
+    """Refused while the store is held."""
+    since = held()
+    if since is not None:
+        raise Refused(
+            f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
+            "then run `keydesk restore --release`."
+        )
+
+
+def _settings() -> dict[str, str]:
+    with session():
+        return {row.name: row.value for row in Setting.select().where(Setting.name << (_RESTORED, RELEASED))}
+
+
+def _alone() -> None:
+    if backend() == "postgresql":
+        run_sql("LOCK TABLE setting IN SHARE ROW EXCLUSIVE MODE")

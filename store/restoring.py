@@ -1,0 +1,190 @@
+"""A backup is looked at, and put in the place of the SQLite store; the store that was there is kept beside it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from peewee import DatabaseError, SqliteDatabase
+
+from store import database, events, installation, migrations, restored, workers
+from store.actors import Actor
+from store.database import explained, private_directory, private_file, run_sql, session
+from store.errors import Refused, StoreUnavailable
+from store.gate import GateClosedError, WriteGate
+from store.peppers import Peppers
+from store.tables import TABLES, Event
+
+_PATIENCE_SECONDS = 5  # for the gate, and for whoever still has the store open
+_LOGS = ("-wal", "-shm", "-journal")
+
+Bind = Callable[[str], None]
+"""Makes a place the store of this process."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found in a backup that is sound."""
+
+    version: int
+    vendor: str
+    rows: dict[str, int]  # table -> rows
+    head: str  # of the audit log, as NUMBER:HASH
+    newest_event: datetime | None
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What was put in place, and where the store that was there is kept; None when there was none."""
+
+    looked: Looked
+    kept: Path | None
+
+
+def check(backup: Path, store: Path, bind: Bind, peppers: Peppers, now: datetime) -> Looked:
+    """Look at all of a backup without touching it: sound pages, version, unbroken log, and the pepper of its keys.
+
+    It is copied beside `store`, because to open a file is to change it. Raises StoreUnavailable, Refused or
+    SettingsWrong, which say what is wrong with it. The process is bound to nothing that is left afterwards.
+    """
+    with _copied(backup, store.parent) as copy:
+        return _look(copy, backup, bind, peppers, now)
+
+
+def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Actor, now: datetime) -> Placed:
+    """Put a backup that is sound in the place of `store`, held until somebody releases it.
+
+    Refused while a worker or a desk has the store in its hands: nobody else writes from the first look to the last
+    step. A crash at any moment leaves either the old store or the new one in place.
+    """
+    private_directory(store.parent)
+    gate = WriteGate(store.with_name(store.name + ".gate"), _PATIENCE_SECONDS)
+    try:
+        with gate.held():
+            _refuse_users(store, bind, now)
+        with _copied(backup, store.parent) as copy:
+            looked = _look(copy, backup, bind, peppers, now)
+            bind(str(copy))
+            with session():
+                restored.hold(actor, f"from {backup.name}", now)
+                run_sql("UPDATE worker SET stopped_at = last_tick WHERE stopped_at IS NULL")
+            _alone_in(copy)
+            database.dispose()
+            with gate.held():
+                _refuse_users(store, bind, now)
+                return Placed(looked, _swap(copy, store, now))
+    except GateClosedError:
+        raise Refused(f"Something is writing to the store {store}; stop it, and restore then.") from None
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def _copied(backup: Path, beside: Path) -> Iterator[Path]:
+    """A copy of the backup in a private folder beside the store, so that it can be renamed into its place."""
+    if not backup.is_file():
+        raise Refused(f"{backup} is no file; name one that `keydesk backup` made.")
+    log = backup.with_name(backup.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise Refused(f"{log} lies beside it, so this is no finished backup; make one with `keydesk backup`.")
+    private_directory(beside)
+    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=beside) as folder:
+        copy = Path(folder) / "keydesk.db"
+        private_file(copy)
+        shutil.copyfile(backup, copy)
+        try:
+            yield copy
+        finally:
+            database.dispose()
+
+
+def _look(copy: Path, backup: Path, bind: Bind, peppers: Peppers, now: datetime) -> Looked:
+    bind(str(copy))
+    try:
+        with session():
+            verdict = run_sql("PRAGMA integrity_check(1)").fetchone()[0]
+        found = migrations.version()
+    except (StoreUnavailable, DatabaseError):
+        raise StoreUnavailable(f"{backup} is not a sound SQLite file; take another backup.") from None
+    if verdict != "ok":
+        raise StoreUnavailable(f"{backup} is not sound ({verdict}); take another backup.")
+    if found == 0:
+        raise Refused(f"{backup} holds no store of Keydesk; take another file.")
+    if found > migrations.newest():
+        raise Refused(
+            f"{backup} is version {found}, newer than this program knows ({migrations.newest()}). Install the newer "
+            "Keydesk."
+        )
+    migrations.migrate(now, backups=copy.parent)
+    with session():
+        chosen = installation.get()
+        installation.check_peppers(peppers)
+        rows = {
+            model._meta.table_name: int(model.select().count())  # noqa: SLF001 - peewee has no other name for it
+            for model in TABLES
+        }
+        newest = Event.select().order_by(Event.seq.desc()).first()
+    chain = events.verify()
+    if chain.fault is not None:
+        raise Refused(f"{backup}: {chain.fault} Take another backup.")
+    return Looked(found, chosen.vendor, rows, f"{chain.events}:{chain.head}", newest.at if newest else None)
+
+
+def _refuse_users(store: Path, bind: Bind, now: datetime) -> None:
+    """Nobody may have the old store open: on this machine or, as a worker, on another one."""
+    if not store.exists() or store.stat().st_size == 0:
+        return
+    bind(str(store))
+    try:
+        with session():
+            here = workers.this_host()
+            for row in workers.alive(now):
+                if row.host != here.name or row.boot_id != here.boot_id or workers.is_running(row.pid):
+                    raise Refused(f"The worker {row.name} uses the store {store}; stop it, and restore then.")
+        _alone_in(store)
+    except (StoreUnavailable, DatabaseError) as error:
+        if "locked" in str(error):
+            raise Refused(
+                f"A desk or another program has the store {store} open; close it, and restore then."
+            ) from None
+        # Broken, or of no Keydesk: that it cannot be read is why somebody restores.
+    finally:
+        database.dispose()
+
+
+def _alone_in(path: Path) -> None:
+    """Move the log into the file and be rid of it, which SQLite does for whoever is alone with the file only."""
+    alone = SqliteDatabase(str(path), pragmas=(("busy_timeout", _PATIENCE_SECONDS * 1000),))
+    with explained():
+        try:
+            alone.execute_sql("PRAGMA journal_mode = DELETE").fetchall()  # type: ignore[no-untyped-call]
+        finally:
+            alone.close()
+
+
+def _swap(copy: Path, store: Path, now: datetime) -> Path | None:
+    _sync(copy)
+    kept = None
+    if store.exists():
+        kept = store.with_name(f"{store.stem}-before-restore-{now:%Y%m%dT%H%M%SZ}{store.suffix}")
+        if kept.exists():
+            raise Refused(f"{kept} is there already; wait a second, or move it away.")
+        os.link(store, kept)
+        for log in _LOGS:  # of a store that could not be opened; a log would be read into the file that comes now
+            with suppress(FileNotFoundError):
+                store.with_name(store.name + log).rename(kept.with_name(kept.name + log))
+    copy.replace(store)
+    _sync(store.parent)
+    return kept
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

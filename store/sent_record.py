@@ -1,0 +1,131 @@
+"""What was mailed, remembered outside the store: a store that is restored from a backup has forgotten it.
+
+A file that only grows, on SQLite beside the store. Each mail that a relay took adds one line: the instant, its
+Message-ID and a hash of each thing that it told. It is synced before the store says `sent`, so that it never knows
+less than the store. A line that a power cut tore is harmless: hashes are looked for, lines are not counted.
+"""
+
+import hashlib
+import mmap
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from store.database import run_sql, session, sqlite_path
+from store.fields import canonical, instant, seconds
+from store.tables import Email, Event, Setting
+
+RELEASED = "released_at"  # the setting that says when a person let a restored store go on
+_LINE = re.compile(rb"([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
+_TAIL = 4096  # bytes at the end in which the newest whole line is looked for
+
+_named: Path | None = None
+
+
+def use(path: Path | None) -> None:
+    """Keep the record in this file; None: beside the store on SQLite, and nowhere on PostgreSQL."""
+    global _named  # noqa: PLW0603 - one process, one store
+    _named = path
+
+
+def path() -> Path | None:
+    """Where the record is, or will be; None when none is kept."""
+    store = sqlite_path()
+    return _named or (store.with_name(store.name + ".sent") if store is not None else None)
+
+
+def told(mail: Email, said: Mapping[str, Any]) -> tuple[str, ...]:
+    """A hash of each thing that the mail tells its recipient; equal in a restored store that owes it once more.
+
+    A digest tells of key, expiry and threshold, whichever day it is written for. Any other mail is its reason and its
+    content: numbers of rows are used again after a restore, so the reason alone could be another's.
+    """
+    with session():
+        notices = run_sql(_NOTICES, (mail.id,)).fetchall()
+    things: list[Any] = [list(row) for row in notices]
+    if not things:
+        things = [[mail.message_id, {name: value for name, value in said.items() if name != "roles"}]]
+    recipient = mail.recipient.lower()
+    return tuple(hashlib.sha256(canonical([mail.kind, recipient, each]).encode()).hexdigest()[:32] for each in things)
+
+
+def add(mail: Email, things: Sequence[str], now: datetime) -> None:
+    """Remember, synced to the disk, that the relay took a mail. Raises OSError."""
+    where = path()
+    if where is None:
+        return
+    line = f"{seconds(now)} {mail.message_id} {' '.join(things)}\n".encode()
+    is_new = not where.exists()
+    descriptor = os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        _sync_directory(where.parent)
+
+
+def told_at(things: Sequence[str]) -> datetime | None:
+    """When the last of these was told; None unless all of them were."""
+    where = path()
+    if where is None or not things or not where.exists() or where.stat().st_size == 0:
+        return None
+    with where.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as record:
+        found = [record.rfind(thing.encode()) for thing in things]
+        if min(found) < 0:
+            return None
+        line = record[record.rfind(b"\n", 0, max(found)) + 1 : max(found)]
+    stamp = re.match(rb"[0-9]{1,12}(?= )", line)
+    return instant(int(stamp[0])) if stamp else None
+
+
+def newest() -> tuple[str, datetime] | None:
+    """The Message-ID and the instant of the newest line; None when there is none."""
+    where = path()
+    if where is None or not where.exists():
+        return None
+    with where.open("rb") as file:
+        file.seek(max(0, where.stat().st_size - _TAIL))
+        lines = _LINE.findall(file.read())
+    return (lines[-1][1].decode("ascii", "replace"), instant(int(lines[-1][0]))) if lines else None
+
+
+def is_ahead() -> bool:
+    """Whether the store has forgotten the newest mail of the record: it was restored, by whatever means.
+
+    A worker that was killed between record and store leaves a mail in its hands, which is no sign of it; neither is a
+    record that an earlier store in the same place has left behind.
+    """
+    last = newest()
+    if last is None:
+        return False
+    with session():
+        first = Event.get_or_none(Event.seq == 1)
+        if first is None or first.at > last[1] or _released_since(last[1]):
+            return False
+        mail = Email.get_or_none(Email.message_id == last[0])
+    return mail is None or (mail.state == "queued" and not mail.attempts and not mail.resends)
+
+
+def _released_since(at: datetime) -> bool:
+    """Whether a person has let a restored store go on since then, knowing what it has forgotten."""
+    released = Setting.get_or_none(Setting.name == RELEASED)
+    return released is not None and datetime.fromisoformat(released.value) >= at
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_NOTICES = """
+    SELECT k.handle, n.expires_on, n.threshold FROM notice n JOIN api_key k ON k.id = n.key_id
+     WHERE n.email_id = ? AND n.state = 'mailed' ORDER BY n.id
+"""
