@@ -59,6 +59,7 @@ def test_a_verb_loads_only_what_it_needs(home: Home, arguments: list[str], statu
         ("tui.app", ["textual", "rich", "peewee", "tui"]),
         ("store.rules.rating", []),
         ("store.rules.key_format", []),
+        ("store.exports.ubl", []),
         ("store.accepting", ["peewee"]),
     ],
 )

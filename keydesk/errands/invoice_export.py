@@ -22,7 +22,7 @@ from store.exports.document import InvoiceDocument, Party, Seller
 from store.rules.money import amount
 from store.rules.text import visible
 
-Files = dict[str, bytes]
+Files = Iterator[tuple[str, bytes]]  # a name and what stands in it, one at a time: e-invoices are many
 _SHOWN = 20  # companies that one sentence names
 
 
@@ -40,10 +40,10 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         if not found:
             raise Refused(" ".join([f"Nothing of {given.month} can be exported yet.", *told]))
         chosen = _exportable(given, settings, seller, chosen, told)
-        files = _files(given, settings, seller, chosen)
-        _write(given.out, files)
+        one_each = len(chosen) if given.format == "ubl" else 1
+        sha256 = _write(given.out, one_each, _files(given, settings, seller, chosen))
         if given.mark:
-            told.append(_mark(given, chosen, files, clock()))
+            told.append(_mark(given, chosen, sha256, clock()))
     sums = Counter[str]()
     for document in chosen:
         sums[document.currency] += document.gross_minor
@@ -90,30 +90,37 @@ def _files(given: argparse.Namespace, settings: Settings, seller: Seller, chosen
     if given.company is not None:
         name += f"-{_file_name(given.company)}"
     if given.format == "csv":
-        return {f"{name}.csv": csv_file.write(chosen)}
-    if given.format == "json":
-        return {f"{name}.json": json_file.write(chosen, given.month)}
-    if given.format == "sie":
-        return {f"{name}.si": sie.write(chosen, seller.party, _accounts(settings), __version__)}
-    return {f"{_file_name(document.number)}.xml": ubl.write(document, seller) for document in chosen}
+        yield f"{name}.csv", csv_file.write(chosen)
+    elif given.format == "json":
+        yield f"{name}.json", json_file.write(chosen, given.month)
+    elif given.format == "sie":
+        yield f"{name}.si", sie.write(chosen, seller.party, _accounts(settings), __version__)
+    else:
+        yield from ((f"{_file_name(document.number)}.xml", ubl.write(document, seller)) for document in chosen)
 
 
-def _write(out: Path | None, files: Files) -> None:
-    """To standard output, into a folder, or as the file that is named; each file appears whole or not at all."""
-    if out is None or str(out) == "-":
-        if len(files) > 1:
-            raise Refused(f"These are {len(files)} files; name a folder for them with --out.")
-        for written in files.values():
+def _write(out: Path | None, number: int, files: Files) -> str:
+    """To standard output, into a folder, or as the file that is named; each file appears whole or not at all.
+
+    The SHA-256 of the one file; of several, of what `sha256sum` prints of them in the order of their names.
+    """
+    to_stdout = out is None or str(out) == "-"
+    if number > 1 and to_stdout:
+        raise Refused(f"These are {number} files; name a folder for them with --out.")
+    if number > 1 and not (out is not None and out.is_dir()):
+        raise Refused(f"These are {number} files, and {out} is no folder; make it first, or name another.")
+    digests: dict[str, str] = {}
+    for name, written in files:
+        digests[name] = hashlib.sha256(written).hexdigest()
+        if out is None or to_stdout:
             sys.stdout.buffer.write(written)
-        sys.stdout.buffer.flush()
-        return
-    if out.is_dir():
-        for name, written in files.items():
-            _write_file(out / name, written)
-    elif len(files) == 1:
-        _write_file(out, *files.values())
-    elif files:
-        raise Refused(f"These are {len(files)} files, and {out} is no folder; make it first, or name another.")
+        else:
+            _write_file(out / name if out.is_dir() else out, written)
+    sys.stdout.buffer.flush()
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    listed = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _write_file(path: Path, written: bytes) -> None:
@@ -129,27 +136,18 @@ def _write_file(path: Path, written: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _mark(given: argparse.Namespace, chosen: Sequence[InvoiceDocument], files: Files, now: datetime) -> str:
+def _mark(given: argparse.Namespace, chosen: Sequence[InvoiceDocument], sha256: str, now: datetime) -> str:
     handed = transfers.Handed(
         month=given.month,
         format=given.format,
         documents=len(chosen),
-        sha256=_digest(files),
+        sha256=sha256,
         company_id=chosen[0].company_id if given.company is not None and chosen else None,
     )
     ids = [line.id for document in chosen for line in document.lines]
     marked = transfers.mark(local_actor(), handed, ids, now)
     before = len(ids) - marked
     return f"{_counted(marked, 'line')} marked as transferred{f', {before} had been before' if before else ''}."
-
-
-def _digest(files: Files) -> str:
-    """SHA-256 of the one file; of several, of what `sha256sum` prints of them in the order of their names."""
-    digests = {name: hashlib.sha256(written).hexdigest() for name, written in files.items()}
-    if len(digests) == 1:
-        return next(iter(digests.values()))
-    listed = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _left_out(given: argparse.Namespace) -> Iterator[str]:

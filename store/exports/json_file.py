@@ -12,16 +12,17 @@ SCHEMA = "keydesk-invoices/1"
 
 
 def write(documents: Iterable[InvoiceDocument], month: str) -> bytes:
-    """One object. `sha256` is of `documents` in canonical form: sorted names, no spaces, no escapes, UTF-8."""
-    told = [_document(document) for document in documents]
-    canonical = json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    whole = {
-        "schema": SCHEMA,
-        "month": month,
-        "documents": told,
-        "sha256": hashlib.sha256(canonical.encode()).hexdigest(),
-    }
-    return (json.dumps(whole, ensure_ascii=False, indent=1) + "\n").encode()
+    """One object, a document a line. `sha256` is of `documents` in canonical form: sorted names, no spaces, UTF-8."""
+    told = [_canonical(_document(document)) for document in documents]
+    sha256 = hashlib.sha256(f"[{','.join(told)}]".encode()).hexdigest()
+    listed = ",\n".join(told)
+    return (
+        f'{{"schema": "{SCHEMA}", "month": {_canonical(month)}, "sha256": "{sha256}", "documents": [\n{listed}\n]}}\n'
+    ).encode()
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _document(document: InvoiceDocument) -> dict[str, Any]:
