@@ -199,6 +199,25 @@ def test_a_credit_note_books_the_mirror_of_its_invoice_and_an_adjustment_where_i
     assert mirrored == [(account, -posted) for account, posted in booked]
 
 
+@pytest.mark.parametrize(
+    ("line_key", "account"),
+    [
+        ("access", "3041"),
+        ("access/t2", "3041"),
+        ("credit:access/t2", "3041"),
+        ("credit:adj:2026-10:access@2026-11", "3041"),
+        ("extra_key", "3042"),
+        ("adj:2026-10:extra_test_key", "3042"),
+        ("overuse_requests", "3043"),
+        ("credit:adj:2026-10:overuse_data@2026-11", "3043"),
+    ],
+)
+def test_each_line_is_booked_on_the_account_of_what_it_is_about(line_key: str, account: str) -> None:
+    ((_, booked),) = vouchers(book(document(line(line_key=line_key), currency="SEK")))
+
+    assert [posted[0] for posted in booked] == ["1510", account, "2611"]
+
+
 def test_a_month_that_was_waived_whole_books_nothing() -> None:
     assert vouchers(book(document(line(discount_minor=25000, net_minor=0), currency="SEK"))) == []
 

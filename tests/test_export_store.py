@@ -133,7 +133,7 @@ def test_a_line_that_waits_for_a_decision_stays_behind_and_a_waived_one_goes_alo
 def test_a_correction_is_a_credit_note_and_an_invoice_that_name_the_first_one(nordlys: Company) -> None:
     write_month(nordlys, {"net_minor": 333}, vat_minor=83)
     credit = {"line_key": "credit:access", "quantity": "-10", "net_minor": -333, "reason": "credit"}
-    write_month(nordlys, credit, {"net_minor": 222}, revision=2, at=datetime(2027, 1, 9, 12, tzinfo=UTC), vat_minor=-28)
+    write_month(nordlys, credit, {"net_minor": 222}, revision=2, at=datetime(2027, 1, 9, 12, tzinfo=UTC), vat_minor=-27)
 
     first, note, again = exported()
     assert (first.number, first.corrects) == ("nordlys-2026-11", "")

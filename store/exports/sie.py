@@ -3,6 +3,7 @@
 After "SIE filformat" 4B, section 8: import of transactions only, no balances, and the receiver numbers the vouchers.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ def _income(line_key: str, document: InvoiceDocument, accounts: Accounts) -> str
                 "set without_vat_account in [seller.sie]."
             )
         return accounts.without_vat
-    corrected = line_key.rpartition(":")[2]
-    if corrected.partition("/")[0] == "access":
+    corrected = re.split("[/@]", line_key.rpartition(":")[2])[0]  # without its tier, or the month it was invoiced in
+    if corrected == "access":
         return accounts.access
     return accounts.overuse if corrected.startswith("overuse") else accounts.keys
 
