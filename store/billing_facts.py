@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from store import prices, usage_facts
 from store.database import run_sql
-from store.fields import instant, seconds
+from store.fields import instant as instant_of
+from store.fields import seconds
 from store.recipients import API_ACCESS
 from store.rules import calendar
 from store.rules.price_lists import PriceList
@@ -22,6 +24,7 @@ from store.tables import ContractTerm as Term
 from store.usage_facts import marks
 
 _EVER = (0, 1 << 62)
+instant = lru_cache(maxsize=1 << 14)(instant_of)  # keys end with days, and begin when they were made
 
 
 @dataclass(slots=True)

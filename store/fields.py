@@ -57,7 +57,10 @@ class JsonField(TextField):
 
 def canonical(value: object) -> str:
     """One text for one value: the form that is hashed, compared and stored."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL(value)
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 def seconds(instant: datetime) -> int:

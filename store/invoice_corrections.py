@@ -12,9 +12,8 @@ from typing import Any
 from store import companies, invoice_closing, invoice_rows, late_usage
 from store.actors import Actor
 from store.change import change
-from store.database import backend, run_many
+from store.database import backend
 from store.errors import Refused
-from store.fields import seconds
 from store.invoice_mails import Document
 from store.invoice_rows import Row
 from store.rules.money import amount, plain
@@ -82,13 +81,8 @@ def credit_and_rebill(actor: Actor, company_id: int, month: str, reason: str, no
             carried=len(correction.undecided),
             rated_at=now,
         )
-        run_many(
-            invoice_rows.INSERT,
-            [
-                invoice_rows.insert_values(each, company_id, month, correction.revision, seconds(now))
-                for each in correction.rows
-            ],
-        )
+        lines = [(company_id, each) for each in correction.rows]
+        invoice_rows.insert(lines, month, correction.revision, now)
         InvoiceMonth.update(state="final", final_at=now).where(InvoiceMonth.id == row.id).execute()
         made.event(
             "invoice.correct",

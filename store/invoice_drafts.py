@@ -19,7 +19,7 @@ from store.fields import canonical, seconds
 from store.invoice_rows import Row
 from store.rules import calendar
 from store.rules.price_lists import PriceList
-from store.rules.rating import CompanyFacts, rate
+from store.rules.rating import CompanyFacts, Policy, rate
 from store.tables import Company, InvoiceMonth
 from store.usage_facts import marks
 
@@ -45,15 +45,26 @@ class _Batch:
 
     month: str
     now: datetime
-    choices: rating_policy.Choices
+    policy: Policy
     earlier: dict[int, list[str]]
+    chosen: dict[str, Any] = field(init=False)
     price_lists: dict[tuple[str, str], Sequence[PriceList]] = field(default_factory=dict)
+    refs: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.chosen = rating_policy.differing(self.policy)
 
     def lists(self, priced_by: tuple[str, str]) -> Sequence[PriceList]:
         """The versions of a list, read once."""
         if priced_by not in self.price_lists:
             self.price_lists[priced_by] = prices.published(*priced_by)
+            self.refs[priced_by] = canonical([self.month, [each.ref for each in self.lists(priced_by)], self.chosen])
         return self.price_lists[priced_by]
+
+    def hash(self, company_id: int, rows: billing_facts.Rows) -> str:
+        """Of all that the company's month is rated from."""
+        self.lists(rows.priced_by)
+        return rows.hash((self.refs[rows.priced_by], self.earlier.get(company_id)))
 
 
 def draft(company_ids: Sequence[int], month: str, now: datetime, *, again: bool = False) -> int:
@@ -66,10 +77,10 @@ def draft(company_ids: Sequence[int], month: str, now: datetime, *, again: bool 
     wanted_ids = [each for each in company_ids if each not in stored or stored[each][1] != "final"]
     if not wanted_ids:
         return 0
-    batch = _Batch(month, now, rating_policy.current(), late_usage.months(wanted_ids, month, now))
+    batch = _Batch(month, now, rating_policy.current().policy, late_usage.months(wanted_ids, month, now))
     wanted: dict[int, _Wanted] = {}
     for company_id, rows in billing_facts.of_month(wanted_ids, month, now).items():
-        facts_hash = _hash(batch, company_id, rows)
+        facts_hash = batch.hash(company_id, rows)
         unchanged = company_id in stored and stored[company_id][1:3] in {("draft", facts_hash), ("held", facts_hash)}
         if again or not unchanged:
             wanted[company_id] = _rated(batch, company_id, rows, facts_hash)
@@ -87,12 +98,6 @@ def park(company_id: int, month: str, error: Exception, now: datetime) -> None:
         _insert_months(month, {company_id: wanted}, now)
     elif stored[1] != "final" and (stored[1], stored[3]) != ("parked", wanted.columns["error"]):
         _update_month(stored[0], wanted.columns, now)
-
-
-def _hash(batch: _Batch, company_id: int, rows: billing_facts.Rows) -> str:
-    refs = [each.ref for each in batch.lists(rows.priced_by)]
-    policy = rating_policy.differing(batch.choices.policy)
-    return rows.hash((batch.month, refs, sorted(policy.items()), batch.earlier.get(company_id)))
 
 
 def _stored(company_ids: Sequence[int], month: str) -> dict[int, tuple[int, str, str | None, str | None]]:
@@ -120,7 +125,7 @@ def _document(
 ) -> _Wanted:
     if calendar.month_bounds(batch.month, calendar.zone(facts.zone))[1] > batch.now:
         raise Refused(f"{batch.month} is not over in {facts.zone}; look at its preview until then.")
-    invoice = rate(facts, batch.month, lists, batch.choices.policy, batch.now)
+    invoice = rate(facts, batch.month, lists, batch.policy, batch.now)
     explain = {name: value for name, value in invoice.explain.items() if name != "as_of"}
     lines = [invoice_rows.row_of(line, invoice.currency) for line in invoice.lines]
     if batch.earlier.get(company_id):
@@ -136,7 +141,7 @@ def _document(
         "vat_category": invoice.vat_category,
         "vat_rate": str(invoice.vat_rate),
         "explain": canonical(explain),
-        "policy": canonical(rating_policy.differing(batch.choices.policy)),
+        "policy": canonical(batch.chosen),
         "facts_hash": facts_hash,
         "error": None,
     }
@@ -155,16 +160,8 @@ def _parked(company_id: int, month: str, error: Exception) -> _Wanted:
 def _insert(batch: _Batch, new: dict[int, _Wanted]) -> int:
     """Write months that are not there. Where another worker was faster, its lines stand."""
     made = _insert_months(batch.month, new, batch.now)
-    now = seconds(batch.now)
-    run_many(
-        invoice_rows.INSERT,
-        [
-            invoice_rows.insert_values(row, company_id, batch.month, 1, now)
-            for company_id, wanted in new.items()
-            if company_id in made
-            for row in wanted.rows or ()
-        ],
-    )
+    rows = [(company_id, row) for company_id, each in new.items() if company_id in made for row in each.rows or ()]
+    invoice_rows.insert(rows, batch.month, 1, batch.now)
     return sum(new[company_id].rows is not None for company_id in made)
 
 
@@ -216,19 +213,20 @@ def _update(batch: _Batch, stored: dict[int, Any], wanted: dict[int, _Wanted]) -
 
 
 def _write_lines(batch: _Batch, company_id: int, there: dict[str, Row], rows: Iterable[Row]) -> bool:
-    now, kept, added = seconds(batch.now), set(), []
+    kept: set[str] = set()
+    added: list[tuple[int, Row]] = []
     changed = False
     for row in rows:
         before = there.get(row["line_key"])
         kept.add(row["line_key"])
         if before is None:
-            added.append(invoice_rows.insert_values(row, company_id, batch.month, 1, now))
+            added.append((company_id, row))
         elif any(before[name] != row[name] for name in invoice_rows.CONTENT):
             changed = True
             update_line(before["id"], row, batch.now)
     gone = [(row["id"],) for line_key, row in there.items() if line_key not in kept]
     run_many("DELETE FROM invoice_line WHERE id = ?", gone)
-    run_many(invoice_rows.INSERT, added)
+    invoice_rows.insert(added, batch.month, 1, batch.now)
     return changed or bool(gone or added)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from store.database import run_sql
+from store.database import backend, run_many, run_sql
 from store.fields import canonical, seconds
 from store.rules.money import percent_of
 from store.rules.rating.invoice import Line
@@ -24,10 +24,11 @@ CONTENT: Final = (
     "price_list", "explain",
 )  # fmt: skip
 _PLACE: Final = ("company_id", "month", "revision", "rated_at")
-INSERT: Final = f"""
+_INSERT: Final = f"""
     INSERT INTO invoice_line ({", ".join((*_PLACE, *CONTENT))}, transfer)
-    VALUES ({marks(len(_PLACE) + len(CONTENT))}, 'to-transfer')
-"""  # noqa: S608 - our own words
+    VALUES """  # noqa: S608 - our own words
+_VALUES: Final = f"({marks(len(_PLACE) + len(CONTENT))}, 'to-transfer')"
+_LINES_A_STATEMENT: Final = 200
 _SELECT: Final = f"SELECT id, company_id, month, revision, {', '.join(CONTENT)} FROM invoice_line"  # noqa: S608
 
 
@@ -163,9 +164,17 @@ def base_line(row: Row) -> Line:
     return replace(line_of(row), line_key=owner(row)[1], net_minor=settled(row))
 
 
-def insert_values(row: Row, company_id: int, month: str, revision: int, now: int) -> tuple[Any, ...]:
-    """A row's values for INSERT."""
-    return (company_id, month, revision, now, *(row[name] for name in CONTENT))
+def insert(lines: Iterable[tuple[int, Row]], month: str, revision: int, now: datetime) -> None:
+    """Write lines that are not there yet, each with its company's id."""
+    at = seconds(now)
+    values = [(company_id, month, revision, at, *(row[name] for name in CONTENT)) for company_id, row in lines]
+    if backend() == "sqlite":
+        run_many(_INSERT + _VALUES, values)
+        return
+    # What a statement added is looked at once, so that a statement should add many.
+    for start in range(0, len(values), _LINES_A_STATEMENT):
+        some = values[start : start + _LINES_A_STATEMENT]
+        run_sql(_INSERT + ", ".join([_VALUES] * len(some)), [value for row in some for value in row])
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -86,6 +86,7 @@ def last_day(month: str) -> date:
     return first_day(next_month(month)) - _DAY
 
 
+@lru_cache(maxsize=1024)
 def month_bounds(month: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """Give the half-open span of a local month."""
     return start_of_day(first_day(month), zone), start_of_day(first_day(next_month(month)), zone)

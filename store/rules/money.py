@@ -44,18 +44,31 @@ def to_minor(text: str, currency: str) -> int:
 
 def half_away(number: Fraction) -> int:
     """The nearest whole number; a tie goes away from zero, so that a credit is the mirror of its charge."""
-    whole = (abs(number.numerator) * 2 + number.denominator) // (number.denominator * 2)
-    return whole if number >= 0 else -whole
+    return _divided(number.numerator, number.denominator)
 
 
 def round_minor(amount: Decimal | Fraction, currency: str) -> int:
     """An exact amount in major units (25.875 kroner), rounded once to minor units, half away from zero."""
-    return half_away(Fraction(amount) * _minor_units(currency))
+    numerator, denominator = amount.as_integer_ratio()
+    return _divided(numerator * _minor_units(currency), denominator)
+
+
+def priced(price: Decimal, quantity: int, share: tuple[int, int], currency: str) -> int:
+    """So many at a unit price, for a share (3, 31) of the month, rounded once to minor units, half away from zero."""
+    numerator, denominator = price.as_integer_ratio()
+    return _divided(numerator * quantity * share[0] * _minor_units(currency), denominator * share[1])
 
 
 def percent_of(minor: int, percent: Decimal) -> int:
     """A discount or a tax on minor units, rounded once, half away from zero."""
-    return half_away(Fraction(percent) * Fraction(minor, 100))
+    numerator, denominator = percent.as_integer_ratio()
+    return _divided(minor * numerator, denominator * 100)
+
+
+def _divided(numerator: int, denominator: int) -> int:
+    """Whole numbers only, as millions of lines are rounded; the denominator is above zero."""
+    whole = (abs(numerator) * 2 + denominator) // (denominator * 2)
+    return whole if numerator >= 0 else -whole
 
 
 def plain(minor: int, currency: str) -> str:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from store.rules.calendar import local_day, month_bounds
@@ -33,16 +34,21 @@ class Month:
     @classmethod
     def of(cls, name: str, zone: ZoneInfo, as_of: datetime | None) -> "Month":
         """Facts at `as_of` itself are known, as instants are whole seconds; None: everything is."""
-        start, end = month_bounds(name, zone)
-        cut = end if as_of is None else max(start, min(end, as_of + ONE_SECOND))
-        first_day = local_day(start, zone)
-        days = (local_day(end, zone) - first_day).days
-        return cls(name, zone, start, end, cut, first_day, local_day(cut - ONE_SECOND, zone), days)
+        return _month(name, zone, as_of)
 
     @property
     def so_far(self) -> bool:
         """Some of the month is not known yet."""
         return self.cut < self.end
+
+
+@lru_cache(maxsize=256)  # one month of a zone for all its companies
+def _month(name: str, zone: ZoneInfo, as_of: datetime | None) -> Month:
+    start, end = month_bounds(name, zone)
+    cut = end if as_of is None else max(start, min(end, as_of + ONE_SECOND))
+    first_day = local_day(start, zone)
+    days = (local_day(end, zone) - first_day).days
+    return Month(name, zone, start, end, cut, first_day, local_day(cut - ONE_SECOND, zone), days)
 
 
 # Days on which access was on: half-open ranges of local dates, ascending, apart from each other.

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 
-from store.rules.money import percent_of, plain, price_text, round_minor
+from store.rules.money import percent_of, plain, price_text, priced
 from store.rules.price_lists import AccessPrice, PriceList
 from store.rules.rating.counting import BilledUsers, Month, Peak, working_at
 from store.rules.rating.facts import CompanyFacts, ContractTerm, KeyFact, Policy
@@ -55,8 +54,7 @@ class Pricing:
         line = charge.line_key.partition("/")[0]
         agreed = self.terms.find(line, "unit_price")
         price = charge.list_price if agreed is None or agreed.value is None else agreed.value
-        share = Fraction(*charge.days) if charge.days is not None else Fraction(1)
-        gross = round_minor(Fraction(price) * charge.quantity * share, self.facts.currency)
+        gross = priced(price, charge.quantity, charge.days or (1, 1), self.facts.currency)
         discount, discount_term = self._discount(line, gross)
         unit_price = price_text(price, self.facts.currency)
         fraction = f"{charge.days[0]}/{charge.days[1]}" if charge.days is not None else ""
