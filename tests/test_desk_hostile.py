@@ -25,7 +25,7 @@ async def test_no_name_acts_crashes_or_hides_on_any_page(empty_store: str, size:
 
     async with at_the_desk(size=size) as desk:
         seen = 0
-        for section in ("1", "2", "3", "v", "4"):
+        for section in ("1", "2", "3", "v", "4", "5", "6"):
             await desk.press(section)
             await desk.settled()
             assert hidden(desk) == []
@@ -41,6 +41,9 @@ async def test_no_name_acts_crashes_or_hides_on_any_page(empty_store: str, size:
             await desk.pilot.click(desk.page.section.table, offset=(3, 1))
             await desk.press("tab")
             await desk.settled()
+        await desk.press("T")
+        await desk.settled()
+        assert hidden(desk) == []
         for dialog in ("n", "e", "r", "x", "question_mark", "ctrl+p"):
             await desk.press("2", "end", dialog)
             await desk.pilot.pause()

@@ -147,7 +147,17 @@ async def test_usage_above_what_is_included_waits_for_a_persons_decision_with_it
         await desk.press("enter")
         await desk.until_seen("by kari on 2026-11-23 13:00: their campaign, told in mail 17")
 
-    assert InvoiceLine.get(InvoiceLine.line_key == "overuse_requests").status == "approved"
+        await desk.press("d")
+        await desk.until_seen("Decide about an invoice line")
+        await desk.press("w", "tab")
+        await desk.write("a goodwill")
+        await desk.press("ctrl+s")
+        await desk.until_seen("by kari on 2026-11-23 13:00: a goodwill")
+        await desk.press("d")
+        await desk.until_seen("Approve: NOK 30.00 is invoiced.")
+        await desk.press("escape")
+
+    assert InvoiceLine.get(InvoiceLine.line_key == "overuse_requests").status == "waived"
 
 
 async def test_who_may_only_read_sees_all_of_it_and_changes_nothing(empty_store: str) -> None:

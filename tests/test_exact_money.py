@@ -30,6 +30,7 @@ ON_THE_WAY = sorted(
             "store/transfers.py",
             "store/listings/invoice*.py",
             "store/listings/present_month.py",
+            "store/listings/price_list_rows.py",
             "store/listings/price_lists.py",
             "store/**/exports/**/*.py",
             "jobs/**/exports/**/*.py",

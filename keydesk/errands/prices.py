@@ -13,8 +13,8 @@ from keydesk.settings import Settings
 from store import prices
 from store.database import session
 from store.errors import FormatWrong, NotFound, Refused
-from store.listings import price_lists as listing
-from store.listings.price_lists import PriceListRow
+from store.listings import price_list_rows, price_lists
+from store.listings.price_list_rows import PriceListRow
 from store.rules import price_index
 from store.rules.money import price_text
 from store.rules.price_comparison import PriceDifference, compare
@@ -84,17 +84,17 @@ def _show(given: argparse.Namespace) -> str:
     if not wanted:
         raise NotFound(f"There is no version {given.version}; `keydesk prices list` has those that are published.")
     for row in wanted:
-        old = listing.before(row.id)
+        old = price_lists.before(row.id)
         if old is not None:
             sys.stderr.write(f"{visible(row.prices.ref)}, compared with the version before\n")
-            sys.stderr.writelines(_compared(listing.difference(old, row.id)))
+            sys.stderr.writelines(_compared(price_list_rows.difference(old, row.id)))
     return price_index.price_file(row.prices for row in wanted)
 
 
 def _chosen(given: argparse.Namespace) -> list[PriceListRow]:
     """All published versions of the code and currency asked for."""
-    wanted = listing.ids()
-    rows = listing.rows(wanted)
+    wanted = price_lists.ids()
+    rows = price_list_rows.rows(wanted)
     chosen = [
         rows[each]
         for each in wanted

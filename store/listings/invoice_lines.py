@@ -38,6 +38,7 @@ class LineRow:
     gross_minor: int
     discount_minor: int
     net_minor: int
+    proposed_minor: int  # the net that was or is to be decided about; another than `net_minor` once it is waived
     status: str  # ok, needs_review, approved, waived
     decided_by: str
     decided_at: datetime | None
@@ -85,8 +86,8 @@ def newer(company_id: int, needle: str, after_id: int) -> int:
 _ROWS = """
     SELECT v.id, v.company_id, c.name, c.time_zone, v.month, COALESCE(m.state, 'draft'), v.line_key, v.revision,
            v.description, v.because, v.quantity, v.unit, v.unit_price, v.currency, v.gross_minor, v.discount_minor,
-           v.net_minor, v.status, COALESCE(v.decided_by, ''), v.decided_at, COALESCE(v.decided_reason, ''),
-           COALESCE(v.corrects, ''), v.transfer, v.reason, v.price_list, v.explain
+           v.net_minor, COALESCE(v.decided_minor, v.net_minor), v.status, COALESCE(v.decided_by, ''), v.decided_at,
+           COALESCE(v.decided_reason, ''), COALESCE(v.corrects, ''), v.transfer, v.reason, v.price_list, v.explain
     FROM invoice_line v JOIN company c ON c.id = v.company_id
     LEFT JOIN invoice_month m ON m.company_id = v.company_id AND m.month = v.month AND m.revision = v.revision
     WHERE v.id IN ({marks})
@@ -109,7 +110,7 @@ def months(company_id: int, limit: int = 24) -> tuple[MonthSum, ...]:
     return tuple(MonthSum(*(*row[:6], row[6] or "")) for row in found)
 
 
-_DECIDED_AT = 19  # its place in the columns above
+_DECIDED_AT = 20  # its place in the columns above
 
 
 def _conditions(company_id: int, needle: str) -> Conditions:

@@ -50,6 +50,7 @@ def lines(row_id: int, company_id: int, now: datetime) -> list[LineRow]:
             gross_minor=line.gross_minor,
             discount_minor=line.discount_minor,
             net_minor=line.net_minor,
+            proposed_minor=line.net_minor,
             status=line.status,
             decided_by="",
             decided_at=None,

@@ -62,7 +62,7 @@ async def decide(app: Desk, desk: Surroundings, line: LineRow) -> None:
     from tui.dialogs.decide_line import DecideLineDialog
 
     head = f"{line.company}, {line.month}: {line.description}"
-    net = money.amount(line.net_minor, line.currency)
+    net = money.amount(line.proposed_minor, line.currency)
     decision = await app.push_screen_wait(DecideLineDialog(head, line.because, net))
     if decision is None:
         return
@@ -217,7 +217,6 @@ async def _usage_plots(desk: Surroundings, company_id: int, month: str) -> "list
 
 def _against(month: str, what: str, values: list[int], included: int | None, days: int) -> "tuple[str, Plot | None]":
     """The days of a month so far; the line is what is included, spread evenly over the month."""
-    from store.rules.rating.sentences import gigabytes
     from tui.widgets.plot import Bar, Plot
 
     write = gigabytes if what == "bytes" else "{:,}".format
@@ -240,6 +239,12 @@ def _against(month: str, what: str, values: list[int], included: int | None, day
         f"Usage in Prod, {month}: {write(used)} of {write(included)}{noun} included ({percent(used, included)}){when}"
     )
     return told, Plot(bars, write, included // days)
+
+
+def gigabytes(number: int) -> str:
+    """To a tenth, cut off: a plot is looked at; what is invoiced is written out elsewhere."""
+    whole, tenths = divmod(number // 10**8, 10)
+    return f"{whole:,}.{tenths} GB"
 
 
 def percent(part: int, whole: int) -> str:

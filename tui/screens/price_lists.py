@@ -3,20 +3,22 @@
 from array import array
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
 from store.listings import price_lists
-from store.listings.price_lists import PriceListRow
 from store.listings.selection import Ids
-from store.rules.price_comparison import PriceDifference
 from tui import cells, foreign
 from tui.background import begin
 from tui.screens.page import Page
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
 from tui.widgets.window_table import Column
+
+if TYPE_CHECKING:
+    from store.listings.price_list_rows import PriceListRow
+    from store.rules.price_comparison import PriceDifference
 
 
 class PriceLists(Section):
@@ -46,7 +48,7 @@ class PriceLists(Section):
                 "versions",
                 columns,
                 lambda needle, _, limit: price_lists.ids(needle, limit),
-                lambda wanted, _: price_lists.rows(wanted),
+                _rows,
                 grammar=price_lists.GRAMMAR,
                 empty="No prices are published yet. Do it with: keydesk prices publish FILE",
             ),
@@ -65,15 +67,16 @@ class PriceLists(Section):
         """Side by side."""
         begin(self, self._open, self.row, self.marked, group="open")
 
-    def _until(self, row: PriceListRow) -> Text:
+    def _until(self, row: "PriceListRow") -> Text:
         today = self.desk.clock().date()
         if row.effective_from > today:
             return Text("to come", "yellow")
         return Text("in force", "green") if row.until is None or row.until > today else Text(f"{row.until}")
 
-    async def _open(self, row: PriceListRow, marked: int | None) -> None:
+    async def _open(self, row: "PriceListRow", marked: int | None) -> None:
         before = await self.desk.reader.read(lambda: price_lists.before(row.id) if marked is None else marked)
-        older = {} if before is None else await self.desk.reader.read(lambda: price_lists.rows([before]))
+        now = self.desk.clock()
+        older = {} if before is None else await self.desk.reader.read(lambda: _rows([before], now))
         self.app.push_screen(ComparisonPage(self.desk, None if before is None else older.get(before), row))
 
 
@@ -83,24 +86,26 @@ class Comparison(Section):
     kind: ClassVar[str] = "comparison"
     caption: ClassVar[str] = "Comparison"
 
-    def __init__(self, desk: Surroundings, before: PriceListRow | None, after: PriceListRow) -> None:
+    def __init__(self, desk: Surroundings, before: "PriceListRow | None", after: "PriceListRow") -> None:
         self._before = None if before is None else before.id
         self._after = after.id
         self._differences: tuple[PriceDifference, ...] = ()
         super().__init__(desk, Listing("price", "prices", _COMPARED, self._ids, self._rows))
 
     def _ids(self, _needle: str, _now: datetime, _limit: int | None) -> Ids:
-        self._differences = price_lists.difference(self._before, self._after)
+        from store.listings import price_list_rows
+
+        self._differences = price_list_rows.difference(self._before, self._after)
         return array("q", range(len(self._differences)))
 
-    def _rows(self, wanted: Sequence[int], _: datetime) -> dict[int, PriceDifference]:
+    def _rows(self, wanted: Sequence[int], _: datetime) -> "dict[int, PriceDifference]":
         return {each: self._differences[each] for each in wanted if each < len(self._differences)}
 
 
 class ComparisonPage(Page):
     """The two versions in the crumbs, their prices below."""
 
-    def __init__(self, desk: Surroundings, before: PriceListRow | None, after: PriceListRow) -> None:
+    def __init__(self, desk: Surroundings, before: "PriceListRow | None", after: "PriceListRow") -> None:
         self._named = [_named(row) for row in (before, after) if row is not None]
         super().__init__(desk, [Comparison(desk, before, after)])
 
@@ -109,11 +114,18 @@ class ComparisonPage(Page):
         return ["Prices", *self._named]
 
 
-def _named(row: PriceListRow) -> str:
+def _rows(wanted: Sequence[int], _: datetime) -> "dict[int, PriceListRow]":
+    """Prices are read only by who looks at them: what reads them is imported then."""
+    from store.listings import price_list_rows
+
+    return price_list_rows.rows(wanted)
+
+
+def _named(row: "PriceListRow") -> str:
     return f"{row.code} {row.currency} {row.version} ({row.effective_from:%Y-%m})"
 
 
-def _change(row: PriceDifference) -> Text:
+def _change(row: "PriceDifference") -> Text:
     if row.percent:
         return foreign.text(row.percent, "yellow" if row.percent.startswith("+") else "green")
     if not row.before:
