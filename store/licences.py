@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
-from store import companies
+from store import companies, invoice_drafts
 from store.actors import Actor
 from store.change import change
 from store.errors import FormatWrong, Refused
@@ -31,10 +31,10 @@ def set_licences(actor: Actor, company_id: int, licences: int, day: date, now: d
     """From the local `day` on the company pays for so many; what was said for that day before is put right.
 
     The number of a day is the one in force at its end, so a slip that is corrected the same day costs nothing. A later
-    day that is known already keeps its number.
+    day that is known already keeps its number. The company's drafts are brought to it at once.
     """
     with change(actor, "licence.set", company_id, now) as made:
-        company = companies.get(company_id)
+        company = companies.held(company_id)
         zone = companies.zone(company)
         check_day(day, companies.today(company, now))
         if not 0 <= licences <= MOST:
@@ -55,4 +55,5 @@ def set_licences(actor: Actor, company_id: int, licences: int, day: date, now: d
         made.event(
             "licence.set", f"licences from {day}", company_id, before={"licences": was}, after={"licences": licences}
         )
+        invoice_drafts.of_company(company_id, now)
         return fact

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from desk_world import AUDITOR, KARI, LONG_AGO, NOW, company, enable, user
 
-from store import invoice_preview, licences, prices
+from store import invoice_preview, invoices, licences, prices
 from store.errors import FormatWrong, NotAllowed, Refused
 from store.tables import Company, Event, InvoiceMonth, Licence
 
@@ -68,6 +68,15 @@ def test_what_it_changes_is_what_the_invoice_then_says(empty_store: str) -> None
         "December 2026 changes from NOK 300.00 to NOK 375.00.",
     )
     assert invoice_preview.forecast(made.id, NOW).net_minor == 37500
+
+
+def test_a_draft_follows_at_once(empty_store: str) -> None:
+    made = fjord()
+    invoices.draft_months([made.id], "2026-10", NOW)
+
+    licences.set_licences(KARI, made.id, 14, date(2026, 10, 30), NOW)
+
+    assert [(row.state, row.net_minor) for row in InvoiceMonth.select()] == [("draft", 14 * 2500)]
 
 
 def test_it_is_told_when_a_month_is_final_already_and_when_another_number_is_known_for_later(
