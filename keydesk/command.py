@@ -42,14 +42,14 @@ for programs and pipelines
   keydesk key accept              is the key on standard input accepted?
   keydesk key show|revoke         by handle
   keydesk sandbox next|done|fail  take and report sandbox refreshes
+  keydesk refresher ...           make a sandbox: copy, mask, swap in
   keydesk usage import FILE...    what gateways counted, each file once
   keydesk invoice ...             show, explain, preview and check what is owed
   keydesk run JOB                 do one job now, or say what it would do
   keydesk mail show|resend|dismiss read a mail, and settle what became of it
   keydesk mail preview|test       see every kind of mail; send a test mail
   keydesk events verify           check the chain of the audit log
-  keydesk backup FILE             a checked copy, while everything runs
-  keydesk restore FILE            check a backup, or put it in the store's place
+  keydesk backup|restore FILE     a checked copy while everything runs; and back
 
 `keydesk VERB --help` says more of each.
 Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part.
@@ -198,6 +198,9 @@ def parser() -> argparse.ArgumentParser:
             "restore",
             "Look at a backup, or put it in the store's place, where it sends and bills nothing yet.",
         )
+    )
+    operating_verbs.refresher(
+        verb("refresher", "refresher", "Make a sandbox from production: read it, mask the copy, swap it in.")
     )
     verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
     _ssh(verb("ssh", "ssh", "What sshd calls: list the keys of an admin, or open a session."))

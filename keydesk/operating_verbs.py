@@ -1,9 +1,9 @@
-"""The command line of whoever runs an installation: worker, backup and restore."""
+"""The command line of whoever runs an installation: worker, backup and restore, refreshers."""
 
 import argparse
 from pathlib import Path
 
-from keydesk.arguments import instant, number
+from keydesk.arguments import act, instant, number
 
 
 def worker(verb: argparse.ArgumentParser) -> None:
@@ -37,3 +37,20 @@ def restore(verb: argparse.ArgumentParser) -> None:
     ways.add_argument("--check", action="store_true", help="only look whether it is sound, whole and fits the pepper")
     ways.add_argument("--release", action="store_true", help="let a restored store send and bill again")
     ways.add_argument("--hold", action="store_true", help="let the store send and bill nothing: after pg_restore")
+
+
+def refresher(verb: argparse.ArgumentParser) -> None:
+    """`keydesk refresher`."""
+    kinds = verb.add_subparsers(dest="act", required=True, metavar="KIND")
+    sqlite = act(kinds, "sqlite", "copy a SQLite file, mask it, and put it in the sandbox's place")
+    postgres = act(kinds, "postgres", "copy a PostgreSQL database into a new one, mask it, and swap it in")
+    for kind, what in ((sqlite, "a file"), (postgres, "postgresql://user@host/name")):
+        kind.add_argument("--source", required=True, help=f"production: {what}; only read")
+        kind.add_argument("--target", required=True, help=f"the sandbox: {what}")
+        kind.add_argument("--mask", required=True, type=Path, metavar="RULES.toml", help="what is masked, and how")
+    for name in ("source", "target"):
+        postgres.add_argument(f"--{name}-password-file", type=Path, metavar="FILE", help="mode 0600")
+    postgres.add_argument("--keep", type=number, default=1, metavar="N", help="how many old databases stay (default 1)")
+    postgres.add_argument(
+        "--programs", type=Path, metavar="DIR", help="where pg_dump and pg_restore are (default: PATH)"
+    )

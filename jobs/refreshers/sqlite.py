@@ -1,0 +1,179 @@
+"""A sandbox in a SQLite file: copied from production, masked, looked at, and put in place in one step."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from urllib.parse import quote
+
+from jobs.refreshers.rules import Rule, Rules
+from store.errors import Refused, StoreUnavailable
+
+_PATIENCE_SECONDS = 10
+_LOGS = ("-wal", "-journal")
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What was done: how many columns were masked, and where the sandbox of before is kept."""
+
+    columns: int
+    previous: Path | None
+
+
+def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
+    """Replace the target by a masked copy of the source; the target of before is kept as `….previous`.
+
+    The source is opened read-only. Refused, with the target as it was, when the target is not allowed, is the source,
+    is no SQLite file, or is in use, when a rule fits nothing, or when the copy is not sound.
+    """
+    source, target = source.absolute(), target.absolute()
+    _guard(source, target, rules)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".refreshing-", dir=target.parent) as folder:
+            copy = Path(folder) / "copy.db"
+            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            columns = _copied(source, copy, rules)
+            if target.exists():
+                copy.chmod(target.stat().st_mode & 0o777)
+            with _closed(target):
+                return Refreshed(columns, _swap(copy, target))
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"The sandbox {target} was not refreshed and is as it was: {error}.") from None
+
+
+def _guard(source: Path, target: Path, rules: Rules) -> None:
+    if not source.is_file():
+        raise Refused(f"There is no SQLite file {source} to refresh from.")
+    if target.is_symlink():
+        raise Refused(f"{target} is a link; name the file itself.")
+    if not target.parent.is_dir():
+        raise Refused(f"There is no directory {target.parent}; make it first.")
+    real = target.parent.resolve() / target.name
+    rules.require_target(str(real))
+    for place in (real, _previous(target)):  # both are written to
+        if place == source.resolve() or (place.exists() and place.samefile(source)):
+            raise Refused(f"{place} is the source itself; nothing was touched.")
+
+
+def _copied(source: Path, copy: Path, rules: Rules) -> int:
+    """Copy and mask; how many columns were masked."""
+    address = f"file:{quote(str(source))}?mode=ro"
+    with (
+        closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)) as read_only,
+        closing(sqlite3.connect(copy, isolation_level=None)) as writable,
+    ):
+        chosen = rules.matched(_columns(read_only))  # before anything is copied
+        read_only.backup(writable)
+        writable.execute("PRAGMA journal_mode = DELETE")
+        writable.execute("PRAGMA foreign_keys = OFF")
+        _mask(writable, chosen)
+        writable.execute("VACUUM")  # or what was masked would still stand in free pages
+        verdict = writable.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise Refused(f"The masked copy of {source} is not sound ({verdict}); the sandbox is as it was.")
+    return len(chosen)
+
+
+def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Every column that can be written, by table."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+    ).fetchall()
+    for (table,) in tables:
+        for column, hidden in connection.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (table,)):
+            if not hidden:  # of another kind are generated columns: they follow those that they are made from
+                yield str(table), str(column)
+
+
+def _mask(connection: sqlite3.Connection, chosen: list[tuple[str, str, Rule]]) -> None:
+    """All or nothing; without triggers, which could keep what is masked somewhere else."""
+    _offer(connection, secrets.token_bytes(32))
+    connection.execute("BEGIN IMMEDIATE")
+    triggers = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {_quoted(name)}")
+    for table, masked in groupby(chosen, key=itemgetter(0)):
+        given = list(masked)
+        setting = ", ".join(f"{_quoted(column)} = {_value(column, rule)}" for _, column, rule in given)
+        values = [rule.value for _, _, rule in given if rule.way == "fixed"]
+        connection.execute(f"UPDATE {_quoted(table)} SET {setting}", values)  # noqa: S608 - names are quoted
+    for _, text in triggers:
+        connection.execute(text)
+    connection.execute("COMMIT")
+
+
+def _value(column: str, rule: Rule) -> str:
+    return {"fixed": "?", "null": "NULL"}.get(rule.way, f"masked_{rule.way}({_quoted(column)})")
+
+
+def _offer(connection: sqlite3.Connection, secret: bytes) -> None:
+    def hashed(value: object) -> str | None:
+        if value is None:
+            return None
+        plain = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+        return hmac.new(secret, plain, hashlib.sha256).hexdigest()[:24]
+
+    def mail(value: object) -> str | None:
+        return None if value is None else f"{hashed(value)}@masked.invalid"
+
+    functions: dict[str, Callable[[object], str | None]] = {"masked_hash": hashed, "masked_mail": mail}
+    for name, body in functions.items():
+        connection.create_function(name, 1, body, deterministic=True)
+
+
+@contextmanager
+def _closed(target: Path) -> Iterator[None]:
+    """Nobody has the target open: a log that is left behind would be read into the file that comes in its place."""
+    if not target.exists():
+        yield
+        return
+    with closing(sqlite3.connect(target, isolation_level=None, timeout=_PATIENCE_SECONDS)) as alone:
+        try:
+            alone.execute("PRAGMA journal_mode = DELETE").fetchall()
+            alone.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise Refused(f"Something has the sandbox {target} open; stop it while it is refreshed.") from None
+            raise Refused(f"{target} is no SQLite file, so it is not replaced.") from None
+        yield
+
+
+def _swap(copy: Path, target: Path) -> Path | None:
+    _sync(copy)
+    previous = None
+    if target.exists():
+        for log in _LOGS:
+            if (left := target.with_name(target.name + log)).exists() and left.stat().st_size:
+                raise Refused(f"{left} holds what was not written into the sandbox yet; open and close it once.")
+        previous = _previous(target)
+        linked = copy.with_name("previous")
+        os.link(target, linked)
+        linked.replace(previous)
+    copy.replace(target)
+    _sync(target.parent)
+    return previous
+
+
+def _previous(target: Path) -> Path:
+    return target.with_name(target.name + ".previous")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,62 @@
+"""`keydesk refresher`: two safe ways to make a sandbox from production, for `[sandbox] command` or any pipeline."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+from jobs.refreshers import rules, sqlite
+from keydesk.settings import Settings
+from store.errors import FormatWrong, Refused, SettingsWrong
+from store.peppers import read_secret
+
+
+def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], datetime]) -> int:
+    """Exit status 0 when the sandbox is fresh; otherwise it is as it was. No store of Keydesk is opened."""
+    read = rules.read(given.mask)
+    company = _company() if "{company}" in given.source + given.target else None
+    source, target = rules.place(given.source, company), rules.place(given.target, company)
+    if given.act == "sqlite":
+        done = sqlite.refresh(Path(source).expanduser(), Path(target).expanduser(), read)
+        kept = f"; the one before is {done.previous}" if done.previous else ""
+        sys.stdout.write(f"{target} is fresh, {done.columns} columns masked{kept}.\n")
+    else:
+        _postgres(given, source, target, read, clock())
+    return 0
+
+
+def _postgres(given: argparse.Namespace, source: str, target: str, read: rules.Rules, now: datetime) -> None:
+    if find_spec("psycopg") is None:
+        raise SettingsWrong("PostgreSQL's driver is not installed: run `pip install 'keydesk[postgres]'`.")
+    from jobs.refreshers import postgres  # noqa: PLC0415 - its driver may not be there
+
+    if given.keep < 0:
+        raise Refused("How many old databases are kept is 0 or more.")
+    into = postgres.Place(target, _secret(given.target_password_file))
+    done = postgres.refresh(
+        postgres.Place(source, _secret(given.source_password_file)),
+        into,
+        read,
+        keep=given.keep,
+        programs=given.programs,
+        now=now,
+    )
+    kept = f"; kept from before: {', '.join(done.kept)}" if done.kept else ""
+    sys.stdout.write(f"{into.name} is fresh, {done.columns} columns masked{kept}.\n")
+
+
+def _company() -> str:
+    """The company of the JSON object that the worker gives a `[sandbox] command` on its standard input."""
+    try:
+        told = json.loads(sys.stdin.read(1 << 16))
+        company = told["company"]
+    except (ValueError, KeyError, TypeError):
+        raise FormatWrong("Standard input holds no JSON object with a company, which {company} asks for.") from None
+    return str(company)
+
+
+def _secret(path: Path | None) -> str | None:
+    return read_secret(path, "password file", "Write the password into it.").rstrip("\r\n") if path else None

@@ -1,0 +1,186 @@
+"""Is a PostgreSQL sandbox copied, masked and swapped in whole, or left as it was?"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from command import Home
+from postgres_server import PostgresServer
+
+from jobs.refreshers import postgres as refresher
+from jobs.refreshers.postgres import Place, Refreshed
+from jobs.refreshers.rules import Rule, Rules
+from store.errors import KeydeskError, Refused, StoreUnavailable
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+RULES = Rules(
+    ("sandbox_*",),
+    (
+        Rule("customer", "email", "mail"),
+        Rule("customer", "phone", "fixed", "+47 0"),
+        Rule("crm.note", "*text*", "null"),
+        Rule("customer", "person_number", "hash"),
+    ),
+)
+SCHEMA = """
+CREATE SCHEMA crm;
+CREATE TABLE customer (id int PRIMARY KEY, email text UNIQUE, phone text, person_number text,
+                       shout text GENERATED ALWAYS AS (upper(email)) STORED);
+CREATE TABLE crm.note (customer int REFERENCES customer, "free text" text);
+CREATE TABLE log (said text);
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN INSERT INTO log VALUES (old.email); RETURN new; END $$;
+CREATE TRIGGER remember AFTER UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION remember();
+INSERT INTO customer VALUES (1, 'ase@nordlys.example', '22 11 00 99', '01017012345'),
+                            (2, 'bo@nordlys.example', NULL, '01017012345'), (3, NULL, NULL, NULL);
+INSERT INTO crm.note VALUES (1, 'owes us');
+CREATE MATERIALIZED VIEW addresses AS SELECT email FROM customer;
+"""
+
+
+@pytest.fixture
+def world(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    postgres.sql("CREATE DATABASE production")
+    postgres.sql(SCHEMA, "production")
+    postgres.sql("CREATE ROLE reader LOGIN")
+    postgres.sql("GRANT pg_read_all_data TO reader")
+    postgres.sql("CREATE DATABASE sandbox_nordlys")
+    postgres.sql("CREATE TABLE old (id int)", "sandbox_nordlys")
+    yield postgres
+    for (name,) in postgres.sql("SELECT datname FROM pg_database WHERE datname ~ '^(production|sandbox_)'"):
+        postgres.sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+    postgres.sql("DROP ROLE reader")
+
+
+def place(server: PostgresServer, name: str, role: str = "keydesk") -> Place:
+    return Place(f"postgresql://{role}@/{name}?host={server.sockets}")
+
+
+def refresh(
+    server: PostgresServer,
+    rules: Rules = RULES,
+    target: str = "sandbox_nordlys",
+    *,
+    role: str = "reader",
+    keep: int = 1,
+    now: datetime = NOON,
+    source: str = "production",
+) -> Refreshed:
+    into, out_of = place(server, target), place(server, source, role)
+    return refresher.refresh(out_of, into, rules, keep=keep, programs=server.binaries, now=now)
+
+
+def databases(server: PostgresServer) -> list[object]:
+    found = server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'sandbox%' ORDER BY 1")
+    return [row[0] for row in found]
+
+
+def test_the_copy_is_masked_and_takes_the_name(world: PostgresServer) -> None:
+    done = refresh(world)
+
+    first, second, third = world.sql(
+        "SELECT email, phone, person_number, shout FROM customer ORDER BY id", "sandbox_nordlys"
+    )
+    assert done == Refreshed(columns=4, kept=("sandbox_nordlys_before_20261123T120000",))
+    assert str(first[0]).endswith("@masked.invalid")
+    assert first[0] != second[0]
+    assert first[2] == second[2] != "01017012345"
+    assert (first[1], first[3]) == ("+47 0", str(first[0]).upper())
+    assert third == (None, "+47 0", None, None)
+    assert world.sql('SELECT customer, "free text" FROM crm.note', "sandbox_nordlys") == [(1, None)]
+    assert world.sql("SELECT * FROM log", "sandbox_nordlys") == []
+    assert set(world.sql("SELECT email FROM addresses", "sandbox_nordlys")) == {(first[0],), (second[0],), (None,)}
+    assert world.sql("SELECT tgenabled FROM pg_trigger WHERE tgname = 'remember'", "sandbox_nordlys") == [("O",)]
+    assert world.sql("SELECT email FROM customer WHERE id = 1", "production") == [("ase@nordlys.example",)]
+    assert world.sql("SELECT relname FROM pg_class WHERE relname = 'old'", done.kept[0]) == [("old",)]
+
+
+def test_only_the_newest_old_databases_are_kept(world: PostgresServer) -> None:
+    for day in range(3):
+        done = refresh(world, keep=2, now=NOON + timedelta(days=day))
+
+    assert done.kept == ("sandbox_nordlys_before_20261125T120000", "sandbox_nordlys_before_20261124T120000")
+    assert databases(world) == [
+        "sandbox_nordlys",
+        "sandbox_nordlys_before_20261124T120000",
+        "sandbox_nordlys_before_20261125T120000",
+    ]
+
+
+def test_a_sandbox_that_is_not_there_yet_is_made(world: PostgresServer) -> None:
+    assert refresh(world, target="sandbox_new").kept == ()
+    assert len(world.sql("SELECT * FROM customer", "sandbox_new")) == 3
+
+
+def test_those_at_the_sandbox_are_sent_away(world: PostgresServer) -> None:
+    with psycopg.connect(f"host={world.sockets} user=keydesk dbname=sandbox_nordlys") as application:
+        application.execute("SELECT 1")
+        refresh(world)
+        with pytest.raises(psycopg.OperationalError):
+            application.execute("SELECT 1")
+
+    assert len(world.sql("SELECT * FROM customer", "sandbox_nordlys")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"role": "keydesk"}, "The source's login keydesk may write everything, as a superuser"),
+        ({"target": "production", "rules": Rules(("*",), RULES.masks)}, "production is the source itself"),
+        ({"target": "customers"}, "customers matches none of the allowed targets (sandbox_*)"),
+        (
+            {"rules": Rules(("sandbox_*",), (Rule("customer", "mail", "mail"),))},
+            "The rule customer.mail matches no column",
+        ),
+    ],
+    ids=["writer", "itself", "not allowed", "no column"],
+)
+def test_what_is_not_safe_is_refused_and_nothing_is_touched(
+    world: PostgresServer, change: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        refresh(world, **change)  # type: ignore[arg-type]
+
+    assert sentence in str(refused.value)
+    assert databases(world) == ["sandbox_nordlys"]
+    assert world.sql("SELECT * FROM old", "sandbox_nordlys") == []
+
+
+def test_a_login_that_may_write_one_table_is_refused(world: PostgresServer) -> None:
+    world.sql("GRANT UPDATE ON crm.note TO reader", "production")
+
+    with pytest.raises(Refused, match=r"The source's login reader may write crm\.note"):
+        refresh(world)
+    world.sql("REVOKE UPDATE ON crm.note FROM reader", "production")
+
+
+def test_a_mask_that_breaks_a_rule_of_the_table_leaves_the_sandbox_and_no_copy(world: PostgresServer) -> None:
+    with pytest.raises(StoreUnavailable) as error:
+        refresh(world, Rules(("sandbox_*",), (Rule("customer", "email", "fixed", "one@for.all"),)))
+
+    assert "duplicate key value" in str(error.value)
+    assert databases(world) == ["sandbox_nordlys"]
+
+
+@pytest.mark.parametrize("url", ["host=x dbname=y", "postgresql://a@b/", "postgresql://a:secret@b/c"])
+def test_a_place_is_a_url_without_a_password(url: str) -> None:
+    with pytest.raises(KeydeskError) as wrong:
+        _ = Place(url).name
+
+    assert "secret" not in str(wrong.value)
+
+
+def test_the_command_says_what_it_did(world: PostgresServer, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('targets = ["sandbox_*"]\n[[mask]]\ntable = "customer"\ncolumn = "email"\nwith = "mail"\n')
+    call = ("--source", place(world, "production", "reader").url, "--target", place(world, "sandbox_nordlys").url)
+
+    said = Home(tmp_path).keydesk(
+        "refresher", "postgres", *call, "--mask", rules, "--keep", "0", "--programs", world.binaries
+    )
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out == "sandbox_nordlys is fresh, 1 columns masked.\n"
+    assert databases(world) == ["sandbox_nordlys"]

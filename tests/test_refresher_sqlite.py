@@ -1,0 +1,258 @@
+"""Is a SQLite sandbox refreshed from production masked, whole, or not at all?"""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from command import Home
+
+from jobs.refreshers import rules, sqlite
+from store.errors import FormatWrong, KeydeskError, Refused, StoreUnavailable
+
+RULES = """
+targets = ["{folder}/sandbox/*.db"]
+
+[[mask]]
+table = "customer"
+column = "email"
+with = "mail"
+
+[[mask]]
+table = "customer"
+column = "phone"
+with = "fixed"
+value = "+47 00 00 00 00"
+
+[[mask]]
+table = "*"
+column = "note"
+with = "null"
+
+[[mask]]
+table = "customer"
+column = "person_number"
+with = "hash"
+"""
+SCHEMA = """
+CREATE TABLE customer (id INTEGER PRIMARY KEY, email TEXT UNIQUE, phone TEXT, note TEXT, person_number TEXT,
+                       shout TEXT GENERATED ALWAYS AS (upper(email)) VIRTUAL);
+CREATE TABLE visit (id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customer, note TEXT);
+CREATE TABLE log (said TEXT);
+CREATE TRIGGER remember AFTER UPDATE ON customer BEGIN INSERT INTO log VALUES (old.email); END;
+INSERT INTO customer (id, email, phone, note, person_number) VALUES
+  (1, 'ase@nordlys.example', '+47 22 11 00 99', 'owes us', '01017012345'),
+  (2, 'bo@nordlys.example', NULL, 'nice', '01017012345'),
+  (3, NULL, '1', NULL, NULL);
+INSERT INTO visit VALUES (1, 1, 'with Åse');
+"""
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Path:
+    path = tmp_path / "production.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+    (tmp_path / "sandbox").mkdir()
+    (tmp_path / "rules.toml").write_text(RULES.format(folder=tmp_path), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def sandbox(production: Path) -> Path:
+    return production.parent / "sandbox" / "nordlys.db"
+
+
+def read_rules(production: Path, **changes: str) -> rules.Rules:
+    path = production.parent / "rules.toml"
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    return rules.read(path)
+
+
+def rows(path: Path, text: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(text).fetchall()
+
+
+def old_sandbox(sandbox: Path) -> None:
+    with closing(sqlite3.connect(sandbox)) as connection, connection:
+        connection.execute("CREATE TABLE old (id INTEGER)")
+    sandbox.chmod(0o640)
+
+
+def test_what_the_rules_name_is_masked_and_all_else_is_as_in_production(production: Path, sandbox: Path) -> None:
+    done = sqlite.refresh(production, sandbox, read_rules(production))
+
+    first, second, third = rows(sandbox, "SELECT email, phone, note, person_number FROM customer ORDER BY id")
+    assert done == sqlite.Refreshed(columns=5, previous=None)
+    for email, phone, note, _ in (first, second):
+        assert str(email).endswith("@masked.invalid")
+        assert (phone, note) == ("+47 00 00 00 00", None)
+    assert first[0] != second[0]
+    assert first[3] == second[3] != "01017012345"  # equal values stay equal
+    assert third == (None, "+47 00 00 00 00", None, None)
+    assert rows(sandbox, "SELECT id, customer, note FROM visit") == [(1, 1, None)]
+    assert rows(sandbox, "SELECT * FROM log") == []
+    assert rows(sandbox, "SELECT sql FROM sqlite_schema WHERE type = 'trigger'") == rows(
+        production, "SELECT sql FROM sqlite_schema WHERE type = 'trigger'"
+    )
+    assert rows(production, "SELECT email FROM customer WHERE id = 1") == [("ase@nordlys.example",)]
+
+
+def test_nothing_of_what_was_masked_is_left_in_the_file(production: Path, sandbox: Path) -> None:
+    sqlite.refresh(production, sandbox, read_rules(production))
+
+    content = sandbox.read_bytes()
+    assert b"CREATE TABLE" in content
+    assert [
+        secret for secret in (b"ase@nordlys", b"22 11 00 99", b"01017012345", b"owes us") if secret in content
+    ] == []
+
+
+def test_the_same_value_is_masked_differently_the_next_time(production: Path, sandbox: Path) -> None:
+    masks = []
+    for _ in range(2):
+        sqlite.refresh(production, sandbox, read_rules(production))
+        masks.append(rows(sandbox, "SELECT person_number FROM customer WHERE id = 1"))
+
+    assert masks[0] != masks[1]
+
+
+def test_the_sandbox_of_before_is_kept_and_its_mode_too(production: Path, sandbox: Path) -> None:
+    old_sandbox(sandbox)
+
+    done = sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert done.previous == sandbox.with_name("nordlys.db.previous")
+    assert rows(done.previous, "SELECT name FROM sqlite_schema") == [("old",)]
+    assert sandbox.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in sandbox.parent.iterdir()) == ["nordlys.db", "nordlys.db.previous"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('column = "email"', 'column = "mail"', "The rule customer.mail matches no column of the source; correct it."),
+        (
+            'table = "customer"',
+            'table = "client"',
+            "The rule client.email matches no column of the source; correct it.",
+        ),
+        ("/sandbox/*.db", "/elsewhere/*.db", "matches none of the allowed targets"),
+        ("/sandbox/*.db", "/*.db", "matches none of the allowed targets"),
+    ],
+)
+def test_a_rule_that_fits_nothing_and_a_target_that_is_not_allowed_touch_nothing(
+    production: Path, sandbox: Path, old: str, new: str, sentence: str
+) -> None:
+    old_sandbox(sandbox)
+    before = sandbox.read_bytes()
+
+    with pytest.raises(Refused) as refused:
+        sqlite.refresh(production, sandbox, read_rules(production, **{old: new}))
+
+    assert sentence in str(refused.value)
+    assert sandbox.read_bytes() == before
+    assert [path.name for path in sandbox.parent.iterdir()] == ["nordlys.db"]
+
+
+@pytest.mark.parametrize("how", ["itself", "hard link", "link", "its previous", "a way around"])
+def test_the_source_is_never_the_target(production: Path, how: str) -> None:
+    sandbox = production.parent / "sandbox"
+    target = sandbox / "nordlys.db"
+    source = production
+    if how == "itself":
+        source = target = production.rename(sandbox / "nordlys.db")
+    elif how == "hard link":
+        target.hardlink_to(production)
+    elif how == "link":
+        target.symlink_to(production)
+    elif how == "its previous":
+        source = production.rename(sandbox / "nordlys.db.previous")
+    else:
+        source = production.rename(sandbox / "nordlys.db")
+        target = sandbox / ".." / "sandbox" / "nordlys.db"
+    before = source.read_bytes()
+
+    with pytest.raises(Refused, match=r"is the source itself|is a link"):
+        sqlite.refresh(source, target, read_rules(production))
+
+    assert source.read_bytes() == before
+
+
+def test_a_sandbox_that_is_open_is_not_pulled_away(production: Path, sandbox: Path) -> None:
+    with closing(sqlite3.connect(sandbox)) as application:
+        application.execute("PRAGMA journal_mode = WAL")
+        application.execute("CREATE TABLE old (id INTEGER)")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sqlite, "_PATIENCE_SECONDS", 0.1)
+            with pytest.raises(Refused, match=r"has the sandbox .* open"):
+                sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert rows(sandbox, "SELECT name FROM sqlite_schema") == [("old",)]
+
+
+def test_a_file_that_is_no_database_is_not_replaced(production: Path, sandbox: Path) -> None:
+    sandbox.write_text("the accounts of 2026, " * 100)
+
+    with pytest.raises(Refused, match="is no SQLite file"):
+        sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert sandbox.read_text().startswith("the accounts")
+
+
+def test_a_mask_that_breaks_a_rule_of_the_table_leaves_the_sandbox_as_it_was(production: Path, sandbox: Path) -> None:
+    old_sandbox(sandbox)
+    chosen = rules.Rules((f"{sandbox.parent}/*.db",), (rules.Rule("customer", "email", "fixed", "one@for.all"),))
+
+    with pytest.raises(StoreUnavailable, match="UNIQUE constraint failed"):
+        sqlite.refresh(production, sandbox, chosen)
+
+    assert rows(sandbox, "SELECT name FROM sqlite_schema") == [("old",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("targets = []", "needs targets"),
+        ('targets = ["/x"]', "masks nothing"),
+        ('targets = ["/x"]\nallow = true', "and nothing else"),
+        (
+            'targets = ["/x"]\n[[mask]]\ntable = "a"\ncolumn = "b"\nwith = "blur"',
+            "must be one of fixed, mail, null, hash",
+        ),
+        ('targets = ["/x"]\n[[mask]]\ntable = "a"\ncolumn = "b"\nwith = "fixed"', "fixed needs a value"),
+        ('targets = ["/x"]\n[[mask]]\ntable = "a"\nwith = "null"', "needs a table and a column"),
+        ("targets = [", "are not TOML"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_told(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+
+    with pytest.raises(FormatWrong) as wrong:
+        rules.read(path)
+
+    assert sentence in str(wrong.value)
+
+
+@pytest.mark.parametrize("company", ["../production", "a/b", "", ".hidden", "a\nb", "å", None])
+def test_a_companys_id_leads_nowhere_else(company: str | None) -> None:
+    with pytest.raises(KeydeskError):
+        rules.place("/srv/sandbox/{company}.db", company)
+
+
+def test_the_command_takes_the_company_from_what_the_worker_says(home: Home, production: Path) -> None:
+    folder = production.parent
+    told = json.dumps({"company": "fjell-1001", "name": "Fjellbekk", "night": "2026-11-23", "attempt": 1})
+    call = ("refresher", "sqlite", "--source", production, "--target", folder / "sandbox" / "{company}.db")
+
+    said = home.keydesk(*call, "--mask", folder / "rules.toml", stdin=told)
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out == f"{folder}/sandbox/fjell-1001.db is fresh, 5 columns masked.\n"
+    assert len(rows(folder / "sandbox" / "fjell-1001.db", "SELECT * FROM customer")) == 3
