@@ -38,7 +38,7 @@ def test_the_examples_are_taken_once(home: Home) -> None:
     made = home.issue()
     handled(home, made, "key_0123456789abcdef")
     home.sql("UPDATE api_key SET created_at = 0, first = 'kdp_Ab12', last = '9zYx'")
-    files = (EXAMPLES / "usage.csv", EXAMPLES / "access.log")
+    files = (EXAMPLES / "usage" / "usage.csv", EXAMPLES / "usage" / "access.log")
 
     first = home.keydesk("usage", "import", "--source", "gw-1", *files)
     again = home.keydesk("usage", "import", "--source", "gw-1", *files)
