@@ -235,7 +235,8 @@ class _Post:
                 outgoing.sent(mail.id, self.owner, reply, now)
                 self.relay.answered()
                 self.outcome.sent.append(mail.id)
-                self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply)
+                waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
+                self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
             case BadAddress(code, text):
                 self.relay.answered()
                 self._failed(mail, _reply(code, text))

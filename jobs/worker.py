@@ -199,14 +199,17 @@ class Worker:
 
     # The process
 
-    def serve(self, stop_within: timedelta = timedelta(seconds=20)) -> int:
+    def serve(self, stop_within: timedelta = timedelta(seconds=20), begin: Callable[[], object] | None = None) -> int:
         """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
 
-        Must be called before other threads are started: they inherit that the signals are blocked. A beat that has not
+        Must be called before other threads are started: they inherit that the signals are blocked; what else the
+        process does in threads is started by `begin`. A beat that has not
         ended so long after the signal is left behind, its transaction undone; the process then ends with status 1.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         take_over(self.log)
+        if begin is not None:
+            begin()
         self._begin(self.clock())
         heart = Heartbeat(self.log)
         heart.beat("tick", _TICK_SECONDS, partial(self._beat, "tick", self._tick))

@@ -22,6 +22,10 @@ def worker(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--resume", action="store_true", help="a restored store may send and bill again")
     verb.add_argument("--days", type=number, default=40, help="how many simulated days (default 40)")
     verb.add_argument("--step-minutes", type=number, default=30, help="how far each simulated tick goes (default 30)")
+    verb.add_argument("--metrics", metavar="ADDRESS:PORT", help="tell Prometheus there, as 127.0.0.1:9464")
+    verb.add_argument(
+        "--metrics-to-others", action="store_true", help="the address of --metrics may be one that other machines reach"
+    )
 
 
 def backup(verb: argparse.ArgumentParser) -> None:

@@ -133,7 +133,8 @@ def test_what_is_wrongly_asked_is_told_in_one_line(
         "terms end",
         "admin add", "admin add-key", "admin remove-key", "admin disable", "admin list", "key", "key accept",
         "key show", "key revoke", "sandbox", "sandbox next", "sandbox done", "sandbox fail", "sandbox heartbeat",
-        "run", "mail", "mail show", "mail preview", "mail test", "events", "backup", "restore", "refresher", "refresher sqlite", "refresher postgres", "doctor", "ssh",
+        "run", "mail", "mail show", "mail preview", "mail test", "events", "backup",
+        "restore", "refresher", "refresher sqlite", "refresher postgres", "doctor", "ssh",
         "ssh authorized-keys", "ssh session",
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from jobs import queues
 from jobs.delivery import Sender
@@ -22,7 +23,7 @@ from store.errors import Refused
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     """Work until SIGTERM. Exit status 1 when the heartbeat died or work had to be left behind."""
     open_store(settings)
-    log = JsonLog(clock=clock)
+    log, begin = _log(given, clock)
     worker = Worker(queues=queues_of(settings, log), clock=clock, log=log, version=__version__)
     if given.believe_clock:
         with session():
@@ -45,7 +46,20 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         done = worker.once(now)
         worker.end(now)
         return int(done.failed > 0)
-    return worker.serve()
+    return worker.serve(begin=begin)
+
+
+def _log(given: argparse.Namespace, clock: Callable[[], datetime]) -> tuple[JsonLog, Callable[[], object] | None]:
+    """The worker's log, and what is to be started beside it when metrics are asked for."""
+    if not given.metrics:
+        return JsonLog(clock=clock), None
+    if given.once or given.clock_from:
+        raise Refused("--metrics is for a worker that goes on; leave out --once and --clock-from.")
+    from jobs import metrics  # noqa: PLC0415 - its library is loaded by those who want it
+
+    address, port = metrics.place(given.metrics, to_others=given.metrics_to_others)
+    log = metrics.Metrics(clock)
+    return log, partial(log.serve, address, port)
 
 
 def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
