@@ -16,12 +16,13 @@ run: .venv/ready ## the desk on your own store
 test: .venv/ready-dev ## the whole suite, on SQLite and PostgreSQL
 	$(BIN)/pytest
 
-check: .venv/ready-dev ## lint, types, import contracts, the built wheel
+check: .venv/ready-dev ## lint, types, import contracts, the built wheel, the units
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/built_wheel.py
+	$(BIN)/python tests/hardened_units.py
 
 bench: .venv/ready-dev ## speed against peers and bare libraries; writes build/bench.json
 	$(BIN)/python -m bench
