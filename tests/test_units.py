@@ -30,7 +30,8 @@ class Unit(configparser.RawConfigParser):
 
 def hardening(name: str) -> list[str]:
     text = (DEPLOY / name).read_text(encoding="utf-8")
-    return re.findall(r"^(?:Protect|Restrict|Private|System|Memory|Lock|NoNew|Capab|UMask|ReadWrite).*$", text, re.MULTILINE)
+    begins = r"^(?:Protect|Restrict|Private|System|Memory|Lock|NoNew|Capab|UMask|ReadWrite).*$"
+    return re.findall(begins, text, re.MULTILINE)
 
 
 @WITHOUT_SYSTEMD

@@ -1,0 +1,147 @@
+"""Does the record beside the store know what was told, when the store has forgotten it or never heard?"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from cast import LONG_AGO, NOON, arrive, enable, key_of
+from smtp_server import ScriptedServer, smtp_server
+
+from jobs.delivery import Outcome, Relay, Sender, deliver_slice
+from jobs.smtp_session import SmtpSession
+from store import notices, outbox, restored, sent_record
+from store.actors import WORKER
+from store.outbox import Owed
+from store.tables import Email, Notice, User
+
+DAY = timedelta(days=1)
+DAYS = (14, 3, -1)
+
+
+@pytest.fixture(autouse=True)
+def record(empty_store: str, tmp_path: Path) -> Iterator[Path]:
+    sent_record.use(tmp_path / "sent")
+    yield tmp_path / "sent"
+    sent_record.use(None)
+
+
+def send(server: ScriptedServer, days_later: int = 0) -> Outcome:
+    now = NOON + days_later * DAY
+    return deliver_slice(
+        lambda: SmtpSession("localhost", server.port, tls="none"),
+        Sender("keys@fjord.example", ""),
+        lambda: now,
+        owner="worker-1",
+        relay=Relay(),
+    )
+
+
+def one_warning() -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    key_of(people.ase, expires_on=date(2026, 11, 30), now=LONG_AGO)
+    Email.delete().execute()
+    notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, DAYS)
+
+
+def forget() -> None:
+    """As a backup from before the notices: neither they nor their mails are known."""
+    Notice.delete().execute()
+    Email.delete().execute()
+    restored.hold(WORKER, "a test", NOON)
+    restored.release(WORKER, NOON)
+
+
+def states() -> list[tuple[str, str]]:
+    return [(mail.recipient, mail.state) for mail in Email.select().order_by(Email.id)]
+
+
+def test_a_worker_that_died_between_record_and_store_has_sent_all_the_same() -> None:
+    one_warning()
+    with smtp_server() as server:
+        send(server)
+        Email.update(state="handing-over", owner="dead", lease_until=NOON, sent_at=None).execute()
+        outcome = send(server, days_later=1)
+
+    mail = Email.get()
+    assert len(server.received) == 1
+    assert (outcome.sent, outcome.sent_before) == ([], [mail.id])
+    assert (mail.state, mail.sent_at) == ("sent", NOON)
+    assert mail.reply == "The record of what was sent says that a relay took it; it was not sent again."
+
+
+@pytest.mark.parametrize("days_later", [0, 1, 4])
+def test_a_warning_that_was_given_is_not_given_again_on_that_day_or_a_later_one(days_later: int) -> None:
+    one_warning()
+    with smtp_server() as server:
+        send(server)
+        forget()
+        day = date(2026, 11, 23) + days_later * DAY
+        notices.sweep("Europe/Oslo", day, NOON + days_later * DAY, DAYS)
+        send(server, days_later)
+
+    expected = 2 if days_later == 4 else 1  # three days before the end another warning is owed
+    assert len(server.received) == expected
+    assert states() == [("ase@nordlys.example", "sent")]
+
+
+def test_a_digest_with_one_more_key_is_sent() -> None:
+    one_warning()
+    with smtp_server() as server:
+        send(server)
+        forget()
+        key_of(User.get(User.external_id == "ase"), label="new", expires_on=date(2026, 12, 1), now=LONG_AGO)
+        Email.delete().execute()
+        notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, DAYS)
+        send(server)
+
+    assert len(server.received) == 2
+
+
+def test_the_same_reason_with_other_words_is_another_mail() -> None:
+    arrive()
+    with smtp_server() as server:
+        for by in ("olav", "olav", "kari"):
+            Email.delete().execute()
+            context = {"by": by, "at": "2026-11-23T11:00:00Z", "roles": ["operator"]}
+            outbox.queue([Owed("test_mail", "olav@fjord.example", "", "test:1", context)], NOON)
+            if by == "olav" and not server.received:
+                restored.hold(WORKER, "a test", NOON)
+            send(server)
+
+    assert len(server.received) == 2
+
+
+def test_a_line_that_was_torn_hides_no_other(record: Path) -> None:
+    one_warning()
+    record.write_text("1763899200 kd.torn 0123")
+    with smtp_server() as server:
+        send(server)
+        forget()
+        notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, DAYS)
+        send(server)
+
+    assert len(server.received) == 1
+
+
+def test_a_record_that_cannot_be_written_holds_no_mail_back(tmp_path: Path) -> None:
+    one_warning()
+    sent_record.use(tmp_path / "nowhere" / "sent")
+    with smtp_server() as server:
+        outcome = send(server)
+
+    assert len(outcome.sent) == len(server.received) == 1
+
+
+def test_without_a_restore_the_record_is_not_asked(record: Path) -> None:
+    one_warning()
+    with smtp_server() as server:
+        send(server)
+        Notice.delete().execute()
+        Email.delete().execute()
+        notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, DAYS)
+        send(server)
+
+    assert len(server.received) == 2
+    assert len(record.read_text().splitlines()) == 2
