@@ -124,8 +124,8 @@ def _open(company_ids: Sequence[int], month: str) -> list[_Month]:
 
 def _reasons(months: Sequence[_Month], month: str, choices: rating_policy.Choices) -> dict[int, str]:
     """Why a month must not be made final yet, by company."""
-    asked = [each for each in months if each.hashes[0] is None or each.hashes[0] != each.hashes[1]]
-    ids = [each.company_id for each in asked]
+    asked = {each.company_id for each in months if each.hashes[0] is None or each.hashes[0] != each.hashes[1]}
+    ids = sorted(asked)
     keys, usual = (_keys(ids), _usual(ids, month)) if ids else ({}, {})
     found: dict[int, str] = {}
     for each in months:
@@ -133,7 +133,7 @@ def _reasons(months: Sequence[_Month], month: str, choices: rating_policy.Choice
         if choices.undecided == "hold" and each.waiting:
             number = len(each.waiting)
             reasons.append(f"{'1 line waits' if number == 1 else f'{number} lines wait'} for a decision.")
-        if each in asked:
+        if each.company_id in asked:
             billed = (Billed(row["line_key"], int(row["quantity"]), row["net_minor"]) for row in each.invoiced)
             reasons += strange(
                 billed,
