@@ -47,7 +47,9 @@ class Refreshed:
 
 def body(run: RunRow, now: datetime) -> int:
     """Mark the sandboxes of the run's zone for its night; the number of markers written."""
-    return markers.create(run.scope, date.fromisoformat(run.period), now, hour=installation.get().refresh_hour)
+    chosen = installation.get()
+    night = date.fromisoformat(run.period)
+    return markers.create(run.scope, night, now, hour=chosen.refresh_hour, window=chosen.refresh_window)
 
 
 def refresh_next(
@@ -60,7 +62,9 @@ def refresh_next(
     has failed; when the worker stops, it is ended too and the marker is due again.
     """
     lease = command.time_limit + _SPARE
-    claims = markers.claim(WORKER, 1, lease, clock(), owner)
+    chosen = installation.read()  # a store that was never set up has no limit, and no marker
+    at_once = chosen.refresh_at_once if chosen else 0
+    claims = markers.claim(WORKER, 1, lease, clock(), owner, at_once=at_once)
     if not claims:
         return None
     claim = claims[0]

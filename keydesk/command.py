@@ -232,6 +232,8 @@ def _init(verb: argparse.ArgumentParser) -> None:
         ("--refresh-hour", "local hour of the nightly refresh (default 2); also later"),
         ("--invoice-hour", "local hour on the 1st of the invoice lines (default 3); also later"),
         ("--grace-days", "days from draft to final (default 3); also later"),
+        ("--refresh-window", "minutes over which the refreshes are spread (default 0); also later"),
+        ("--refresh-at-once", "how many run at the same time (default 0: no limit); also later"),
     ):
         verb.add_argument(option, type=_number, metavar="N", help=what)
 

@@ -23,6 +23,8 @@ _BOUNDS = {
     "refresh_hour": ("The refresh hour", 0, 23),
     "invoice_hour": ("The invoice hour", 0, 23),
     "grace_days": ("The grace of an invoice, in days,", 0, 27),
+    "refresh_window": ("The refresh window, in minutes,", 0, 720),
+    "refresh_at_once": ("How many refreshes run at once (0: as many as are asked for)", 0, 10_000),
 }
 
 
@@ -38,6 +40,8 @@ class Installation:
     refresh_hour: int = 2  # local hour of the nightly refresh marker
     invoice_hour: int = 3  # local hour of the 1st at which last month's lines are written
     grace_days: int = 3  # from draft to final
+    refresh_window: int = 0  # minutes from the refresh hour on over which the night's markers fall due
+    refresh_at_once: int = 0  # how many sandboxes are refreshed at the same time; 0: no limit
 
 
 def read() -> Installation | None:

@@ -28,6 +28,7 @@ _REMEMBERED_NIGHTS = 31  # after a longer downtime older nights are not recorded
 _STALE_AFTER_NIGHTS = 3
 _MAIL_IS_USEFUL_FOR = timedelta(days=3)
 _MESSAGE_LIMIT = 600
+_CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a limit
 
 
 class LeaseLost(Refused):
@@ -57,11 +58,12 @@ class Freshness:
     last_done_at: datetime | None
 
 
-def create(zone_name: str, night: date, now: datetime, *, hour: int = 2) -> int:
+def create(zone_name: str, night: date, now: datetime, *, hour: int = 2, window: int = 0) -> int:
     """Mark every sandbox of the zone that is to be refreshed for that night; the number of markers written.
 
     A company gets one when, at `hour` local time, it was active with API Access enabled and had a live key that covers
-    Sandbox. Older markers that nobody took, and nights since the last marked one on which no worker ran, are missed.
+    Sandbox. It falls due within `window` minutes from then on, each company at its own minute. Older markers that
+    nobody took, and nights since the last marked one on which no worker ran, are missed.
     """
     zone = calendar.zone(zone_name)
     with session(), writing():
@@ -71,14 +73,17 @@ def create(zone_name: str, night: date, now: datetime, *, hour: int = 2) -> int:
             at = seconds(calendar.at_local(missed, hour, 0, zone))
             written += run_sql(_MISSED, (missed.isoformat(), at, seconds(now), zone_name, *[at] * 6)).rowcount
         at = seconds(calendar.at_local(night, hour, 0, zone))
-        written += run_sql(_DUE, (night.isoformat(), at, zone_name, *[at] * 5)).rowcount
+        written += run_sql(_DUE, (night.isoformat(), at, max(1, window * 60), zone_name, *[at] * 5)).rowcount
         _tell_of_stale(zone_name, night, now)
         return int(written)
 
 
-def claim(actor: Actor, limit: int, lease: timedelta, now: datetime, claimed_by: str) -> list[Claim]:
+def claim(
+    actor: Actor, limit: int, lease: timedelta, now: datetime, claimed_by: str, *, at_once: int = 0
+) -> list[Claim]:
     """Take up to `limit` due markers, oldest first, for as long as the lease. Two claimants never get the same one.
 
+    With `at_once`, no more than so many are claimed at the same time, by whomever.
     Nobody's data is copied who has left or switched API Access off meanwhile: such a marker is left, and missed later.
     """
 
@@ -87,7 +92,8 @@ def claim(actor: Actor, limit: int, lease: timedelta, now: datetime, claimed_by:
         return_expired(now)
         query = _NEXT + (" FOR UPDATE OF m SKIP LOCKED" if backend() == "postgresql" else "")
         taken = []
-        for marker_id, company, name, night, attempt in run_sql(query, (seconds(now), limit)).fetchall():
+        most = min(limit, _left(at_once)) if at_once else limit
+        for marker_id, company, name, night, attempt in run_sql(query, (seconds(now), most)).fetchall():
             token = f"{marker_id}.{secrets.token_urlsafe(15)}"
             run_sql(_TAKE, (token, claimed_by[:64], seconds(now + lease), seconds(now), marker_id))
             taken.append(Claim(token, company, name, date.fromisoformat(night), attempt + 1, now + lease))
@@ -95,6 +101,13 @@ def claim(actor: Actor, limit: int, lease: timedelta, now: datetime, claimed_by:
 
     with session():
         return transact(take)
+
+
+def _left(at_once: int) -> int:
+    """How many more may be claimed; whoever asks next waits for what this transaction takes."""
+    if backend() == "postgresql":
+        run_sql("SELECT pg_advisory_xact_lock(?)", (_CLAIM_LOCK,))
+    return max(0, at_once - int(run_sql(_RUNNING).fetchone()[0]))
 
 
 def heartbeat(actor: Actor, token: str, lease: timedelta, now: datetime) -> datetime:
@@ -256,7 +269,7 @@ def _tell(company_id: int, reason: str, night: date, message: str, now: datetime
 
 _DUE = """
     INSERT INTO refresh_marker (company_id, night, state, due_at, attempt)
-    SELECT c.id, ?, 'due', ?, 0
+    SELECT c.id, ?, 'due', ? + (c.id * 48271) % ?, 0
       FROM company c
       JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
      WHERE c.time_zone = ? AND (c.deactivated_at IS NULL OR c.deactivated_at > ?) AND i.enabled_at <= ?
@@ -304,6 +317,8 @@ _NEXT = """
      ORDER BY m.due_at, m.id
      LIMIT ?
 """
+
+_RUNNING = "SELECT count(*) FROM refresh_marker WHERE state IN ('due', 'running') AND state = 'running'"
 
 _TAKE = """
     UPDATE refresh_marker

@@ -16,7 +16,15 @@ from store.errors import Refused
 from store.installation import Installation
 from store.peppers import Peppers
 
-_CHOICES = ("notice_days", "overlap_days", "refresh_hour", "invoice_hour", "grace_days")
+_CHOICES = (
+    "notice_days",
+    "overlap_days",
+    "refresh_hour",
+    "invoice_hour",
+    "grace_days",
+    "refresh_window",
+    "refresh_at_once",
+)
 _FILE = """\
 # Settings of Keydesk, explained in docs/settings.md. Environment variables (KEYDESK_MAIL_HOST) win over them.
 

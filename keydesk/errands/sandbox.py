@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import markers
+from store import installation, markers
 from store.database import session
 from store.errors import Refused
 from store.markers import LeaseLost
@@ -44,7 +44,8 @@ def _next(given: argparse.Namespace, now: datetime) -> int:
     if given.limit < 1:
         raise Refused("The limit must be at least 1.")
     claimant = f"{socket.gethostname()}:{os.getppid()}"
-    for claim in markers.claim(local_actor(), given.limit, _lease(given), now, claimant):
+    at_once = installation.get().refresh_at_once
+    for claim in markers.claim(local_actor(), given.limit, _lease(given), now, claimant, at_once=at_once):
         said = {
             "token": claim.token,
             "company": claim.company,
