@@ -17,6 +17,8 @@ NOON = 1795435200  # 2026-11-23T12:00:00Z
 KEY = "kdp_" + "Ab12" * 9 + "000000"  # like a key, but its check characters are wrong
 HANDLE = "key_00000000000000a1"
 
+CUT_OFF = gzip.compress(b"key,at\n" * 9999, mtime=0)[:60]
+
 
 def read(content: str | bytes, *fields: str, prefix: str = "kd") -> list[Row | Wrong]:
     raw = content.encode() if isinstance(content, str) else content
@@ -301,7 +303,7 @@ def test_an_empty_file_has_no_rows() -> None:
     ("content", "sentence"),
     [
         (b"\xff\xfek\0e\0y\0", "u is written in UTF-16; save it in UTF-8. Nothing was taken."),
-        (gzip.compress(b"key,at\n" * 9999, mtime=0)[:60], "u is packed by gzip, and damaged or cut off; fetch it again. "),
+        (CUT_OFF, "u is packed by gzip, and damaged or cut off; fetch it again. "),
         (b"\x1f\x8bnonsense that is long enough", "u is packed by gzip, and damaged or cut off; fetch it again. "),
         (b'[{"key": "k"}]', "u is one JSON list; write one object a line (`jq -c '.[]'`). Nothing was taken."),
         (b"k,1795435200\n", "u:1: key: there is no “key” here; "),

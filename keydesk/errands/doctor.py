@@ -174,8 +174,9 @@ def _work(now: datetime) -> Iterator[Finding]:
         )
     for row in runs.unwell():
         yield Finding("wrong", "run", f"{runs.name_of(row)}: {row.error or row.state}")
-    for parked in InvoiceMonth.select().where(InvoiceMonth.state == "parked").limit(5):
-        yield Finding("wrong", "invoices", f"{parked.month} of company {parked.company.external_id}: {parked.error}")
+    for waiting_month in InvoiceMonth.select().where(InvoiceMonth.state.in_(("parked", "held"))).limit(5):
+        of = f"{waiting_month.month} of company {waiting_month.company.external_id}"
+        yield Finding("wrong", "invoices", f"{of} is {waiting_month.state}: {waiting_month.error}")
     yield from _missing_prices(now)
     chain = events.verify()
     if chain.fault is None:

@@ -1,0 +1,77 @@
+"""What the worker does: runs, workers, the clock, refresh markers."""
+
+from peewee import SQL, CharField, Check, ForeignKeyField, IntegerField, TextField
+
+from store.fields import DayField, InstantField, JsonField
+from store.tables.companies import Company
+from store.tables.record import Record
+
+
+class Run(Record):
+    """That a job is owed, runs, or has run for one period in one time zone ('all' where the zone does not matter)."""
+
+    job = CharField(max_length=32)
+    scope = CharField(max_length=48)
+    period = CharField(max_length=24)  # a local day, a month, or an hour
+    state = CharField(
+        max_length=12, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'held', 'missed')")]
+    )
+    bounds = JsonField(null=True)  # the instants fixed when it was planned
+    owner = CharField(max_length=64, null=True)
+    attempt = IntegerField(default=0)  # the fence: a worker that lost its lease cannot finish
+    lease_until = InstantField(null=True)
+    planned_at = InstantField()
+    not_before = InstantField()
+    started_at = InstantField(null=True)
+    finished_at = InstantField(null=True)
+    rows = IntegerField(null=True)  # how many facts it wrote
+    error = TextField(null=True)
+
+    class Meta:
+        indexes = (
+            (("job", "scope", "period"), True),
+            SQL("CREATE INDEX run_pending ON run (not_before, id) WHERE state IN ('due', 'running')"),
+        )
+
+
+class Worker(Record):
+    """A worker process, as it last said of itself."""
+
+    name = CharField(max_length=64, unique=True)  # host:pid:random
+    host = CharField(max_length=64)
+    boot_id = CharField(max_length=40)
+    pid = IntegerField()
+    version = CharField(max_length=16)
+    started_at = InstantField()
+    last_tick = InstantField(index=True)
+    stopped_at = InstantField(null=True)
+    last_error = TextField(null=True)
+
+
+class ClockSeen(Record):
+    """The latest instant that a worker has planned for; a clock that leaps far past it is held, not believed."""
+
+    max_seen = InstantField()
+
+
+class RefreshMarker(Record):
+    """That a company's sandbox is to be, is being, or has been refreshed from production for one night."""
+
+    company_id: int
+    company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
+    night = DayField(index=True)
+    state = CharField(max_length=8, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'missed')")])
+    due_at = InstantField()
+    attempt = IntegerField(default=0)
+    token = CharField(max_length=40, null=True)
+    claimed_by = CharField(max_length=64, null=True)
+    lease_until = InstantField(null=True)
+    started_at = InstantField(null=True)
+    finished_at = InstantField(null=True)
+    message = TextField(null=True)
+
+    class Meta:
+        indexes = (
+            (("company", "night"), True),
+            SQL("CREATE INDEX refresh_marker_pending ON refresh_marker (due_at, id) WHERE state IN ('due', 'running')"),
+        )
