@@ -27,7 +27,11 @@ def look_inside(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     expected = {"keydesk", next(top for top in tops if top.endswith(".dist-info"))}
     require(tops == expected, f"top-level names {sorted(tops)}")
-    for needed in ("keydesk/store/tables/__init__.py", "keydesk/templates/email/key_created.j2", "keydesk/tui/desk.tcss"):
+    for needed in (
+        "keydesk/store/tables/__init__.py",
+        "keydesk/templates/email/key_created.j2",
+        "keydesk/tui/desk.tcss",
+    ):
         require(needed in names, f"{needed} is missing")
     strange = [name for name in names if name.endswith((".db", ".pepper", ".pyc", ".toml"))]
     require(not strange, f"strange files {strange}")
