@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import accept, desk, peer, report, sweep, taking_in, world
+from bench import accept, desk, invoices, peer, report, sweep, taking_in, world
 from bench.driver import sqlite3
 from bench.report import Measure
 
@@ -23,7 +23,7 @@ def main() -> None:
     begun = time.perf_counter()
     _BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_BUILD) as folder:
-        found = list(_measures(Path(folder), quick=given.quick))
+        found = [*_measures(Path(folder), quick=given.quick), *_invoices(Path(folder), given)]
     print(f"\n{report.table(found)}\n")
     report.write(found, _BUILD / "bench.json")
     print(f"{time.perf_counter() - begun:.0f} seconds; written to build/bench.json")
@@ -31,7 +31,9 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed against the bare library and a peer.")
-    parser.add_argument("--quick", action="store_true", help="small numbers, to try the bench itself")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true", help="small numbers, to try the bench itself")
+    extent.add_argument("--full", action="store_true", help="the invoices of 100,000 companies too; takes half an hour")
     return parser
 
 
@@ -55,6 +57,11 @@ def _measures(folder: Path, *, quick: bool) -> Iterator[Measure]:
         shutil.rmtree(folder / str(keys))
     print("importing users ...", flush=True)
     yield taking_in.against_bare(folder / "import", 2_000 if quick else 100_000)
+
+
+def _invoices(folder: Path, given: argparse.Namespace) -> Iterator[Measure]:
+    sizes = invoices.SIZES["quick" if given.quick else "full" if given.full else "default"]
+    return invoices.against_bare(folder, sizes)
 
 
 def _machine() -> str:

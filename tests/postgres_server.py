@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -27,7 +27,8 @@ FAST = {
 class PostgresServer:
     """Speaks on a unix socket below `base` only. As root it runs as `nobody`, since initdb refuses root."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] = FAST) -> None:
+        self.settings = settings
         self.base = Path(tempfile.mkdtemp(prefix="keydesk-pg-"))
         self.user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.base.chmod(0o755)
@@ -70,7 +71,7 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def _start(self) -> subprocess.Popen[bytes]:
-        options = [part for name, value in FAST.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         return subprocess.Popen(
             [self.binaries / "postgres", "-D", self.cluster, "-k", self.sockets, *options],
             preexec_fn=self._child,
