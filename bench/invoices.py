@@ -32,6 +32,13 @@ SIZES: Final = {"quick": (100, 1_000), "default": (1_000, 10_000), "full": (1_00
 _ROOT: Final = Path(__file__).parent.parent
 _JOBS: Final[dict[Step, str]] = {"drafts": "invoice-lines", "finals": "invoice-final"}
 _AT: Final = {"drafts": DRAFTED, "finals": CLOSED}
+_OUTCOME: Final = (
+    "SELECT count(*) FROM invoice_month WHERE state = 'final'",
+    "SELECT count(*) FROM invoice_line",
+    "SELECT sum(net_minor) FROM invoice_line",
+    "SELECT count(*) FROM event WHERE act = 'invoice.final'",
+    "SELECT count(*) FROM email",
+)
 _MEGABYTE: Final = 1e6
 _PROMISED_FROM: Final = 10_000  # companies
 
@@ -58,6 +65,7 @@ class Found:
     again: list[float] = field(default_factory=list)
     reread: list[float] = field(default_factory=list)
     lines: int = 0
+    outcome: tuple[int, ...] = ()
 
     @property
     def whole(self) -> float:
@@ -107,6 +115,7 @@ def _found(place: Place, companies: int, turns: int) -> Found:
     for step in steps:
         _plan(place, step)
         found.two.append(_run(place, step, 2).wall)
+    _check(place, found)
     return found
 
 
@@ -130,12 +139,18 @@ def _ours(place: Place, found: Found, *, first: bool) -> None:
     found.ours["finals"].append(finals.wall)
     found.cpu["ours"].append(drafts.cpu + finals.cpu)
     found.memory.append(max(drafts.memory, finals.memory))
-    with _bound(place):
-        final = database.run_sql("SELECT count(*) FROM invoice_month WHERE state = 'final'").fetchone()[0]
-    if final != found.companies:
-        raise AssertionError(f"Of {found.companies} months {final} were made final.")
+    _check(place, found)
     if first:
         place.keep(WRITTEN["finals"])
+
+
+def _check(place: Place, found: Found) -> None:
+    """Every run must have made every month final, and have billed, told and mailed the same."""
+    with _bound(place):
+        outcome = tuple(int(database.run_sql(text).fetchone()[0]) for text in _OUTCOME)
+    found.outcome = found.outcome or outcome
+    if outcome != found.outcome or outcome[0] != found.companies:
+        raise AssertionError(f"Of {found.companies} companies: {outcome}, before {found.outcome}.")
 
 
 def _bare(place: Place, found: Found) -> None:
