@@ -1,7 +1,7 @@
 """`python -m bench.invoice_step`: one step of a monthly run in a process of its own, so that its memory is its own.
 
 Told by one line of JSON what to do, it says "ready", waits for a second line, does it, and says how long it took:
-`{"wall": s, "cpu": s, "memory": most bytes that were its own}`.
+`{"wall": s, "cpu": s, "memory": [most bytes that were its own in the first half of that time, and in the second]}`.
 """
 
 import json
@@ -44,14 +44,14 @@ def main() -> None:
         database.run_sql("SELECT count(*) FROM run").fetchone()
     say("ready")
     sys.stdin.readline()
-    with _most_memory() as most:
+    with _memory_meanwhile() as memory:
         begun, cpu = time.perf_counter(), time.process_time()
         if asked["side"] == "ours":
             _work(now)
             wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
         else:
             wall, cpu = _Bare(asked["location"], asked["kept"], asked["step"], now).work(asked["companies"])
-    say(json.dumps({"wall": wall, "cpu": cpu, "memory": most[0]}))
+    say(json.dumps({"wall": wall, "cpu": cpu, "memory": halves(memory)}))
     database.dispose()
 
 
@@ -180,22 +180,26 @@ def _reading(ids: Sequence[int], now: datetime) -> list[tuple[str, tuple[Any, ..
 
 
 @contextmanager
-def _most_memory() -> Iterator[list[int]]:
-    """The most memory of the process's own, in bytes, looked at often; pages of files that are mapped are not counted.
-
-    The list holds it once the body has ended.
-    """
-    most, ended = [_memory()], threading.Event()
+def _memory_meanwhile() -> Iterator[list[int]]:
+    """The process's own memory in bytes, looked at often; pages of files that are mapped are not counted."""
+    seen, ended = [_memory()], threading.Event()
 
     def look() -> None:
         while not ended.wait(0.05):
-            most[0] = max(most[0], _memory())
+            seen.append(_memory())
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
-    yield most
+    yield seen
     ended.set()
     watcher.join()
+    seen.append(_memory())
+
+
+def halves(seen: Sequence[int]) -> tuple[int, int]:
+    """The most of each half."""
+    middle = len(seen) // 2
+    return max(seen[:middle]), max(seen[middle:])
 
 
 def _memory() -> int:
