@@ -8,6 +8,7 @@ from datetime import datetime
 
 from store import runs, usage_facts
 from store.database import run_sql, session
+from store.runs import RunRow
 
 DRAFTS, FINALS = "invoice-lines", "invoice-final"  # the jobs
 TOGETHER = 500  # companies in one transaction
@@ -26,11 +27,19 @@ _CHANGED = """
     m.state = 'draft' AND (m.rated_at <= {stale_at}
         OR c.id IN (SELECT e.company_id FROM event AS e WHERE e.at >= {since} AND e.company_id IS NOT NULL))
 """
-_COMPANIES = """
+# Each company's month is looked up by itself: as a month is being written the server does not know how large it has
+# become, and a join would read all of it for each page.
+_PAGE = """
+    SELECT c.id, coalesce(
+        (SELECT CASE WHEN {left} THEN 1 ELSE 0 END FROM invoice_month AS m
+         WHERE m.company_id = c.id AND m.month = ? AND m.revision = 1), {missing})
+    FROM (SELECT id FROM company WHERE time_zone = ? AND created_at < ? AND id > ? ORDER BY id LIMIT ?) AS c
+    ORDER BY c.id
+"""
+_ANY = """
     SELECT c.id FROM company AS c
     LEFT JOIN invoice_month AS m ON m.company_id = c.id AND m.month = ? AND m.revision = 1
-    WHERE c.time_zone = ? AND c.created_at < ? AND c.id > ? AND ({left})
-    ORDER BY c.id LIMIT ?
+    WHERE c.time_zone = ? AND c.created_at < ? AND ({left}) LIMIT 1
 """
 
 
@@ -43,10 +52,17 @@ def chunks(job: str, zone: str, month: str, ends_at: int) -> Iterator[list[int]]
     left = f"{_LEFT[job, _LATE]} OR {_LEFT[job, _WAITS]}"
     if job == DRAFTS:
         left += f" OR {_changed(month)}"
+    text = _PAGE.format(left=left, missing=int(job == DRAFTS))
+    wanted: list[int] = []
     after = 0
-    while page := _page(left, zone, month, ends_at, after, TOGETHER):
-        yield page
-        after = page[-1]
+    while page := _page(text, zone, month, ends_at, after):
+        after = page[-1][0]
+        wanted += [company_id for company_id, left_to_do in page if left_to_do]
+        if len(wanted) >= TOGETHER:
+            yield wanted[:TOGETHER]
+            wanted = wanted[TOGETHER:]
+    if wanted:
+        yield wanted
 
 
 def reopen_for_late(now: datetime) -> int:
@@ -63,7 +79,7 @@ def _reopen(why: str, now: datetime) -> int:
     reopened = 0
     for job in (DRAFTS, FINALS):
         for run in runs.listed(states=("done",), job=job, limit=_recent()):
-            if _page(_LEFT[job, why], run.scope, run.period, run.bounds["end"], 0, 1):
+            if _any(_LEFT[job, why], run):
                 reopened += runs.reopen(run.id, now)
     return reopened
 
@@ -83,10 +99,16 @@ def _newest(text: str, *values: str) -> int:
     return int(run_sql(text, values).fetchone()[0] or 0)
 
 
-def _page(left: str, zone: str, month: str, ends_at: int, after: int, limit: int) -> list[int]:
+def _page(text: str, zone: str, month: str, ends_at: int, after: int) -> list[tuple[int, int]]:
+    """The next companies of the zone, by id, each with whether something is left to do."""
     with session():
-        found = run_sql(_COMPANIES.format(left=left), (month, zone, ends_at, after, limit)).fetchall()
-    return [int(row[0]) for row in found]
+        return list(run_sql(text, (month, zone, ends_at, after, TOGETHER)).fetchall())
+
+
+def _any(left: str, run: RunRow) -> bool:
+    values = (run.period, run.scope, run.bounds["end"])
+    with session():
+        return run_sql(_ANY.format(left=left), values).fetchone() is not None
 
 
 def _recent() -> int:
