@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed against the bare library and a peer.")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="small numbers, to try the bench itself")
-    extent.add_argument("--full", action="store_true", help="the invoices of 100,000 companies too; takes a quarter of an hour")
+    extent.add_argument("--full", action="store_true", help="the invoices of 100,000 companies too (15 minutes)")
     return parser
 
 
