@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bench import invoice_world
 from bench.driver import sqlite3
+from bench.filling import settle
 
 
 class Place(Protocol):
@@ -43,7 +44,7 @@ class OnSqlite:
         """Nothing of any run is left."""
         self._clear(self._run)
         shutil.copy(self._before, self._run)
-        invoice_world.settle(self._run)
+        settle(self._run)
 
     def keep(self, tables: Sequence[str]) -> None:
         """Keep what was written, for the other side."""

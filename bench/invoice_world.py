@@ -4,19 +4,11 @@ Made by SQL inside the database, alike on SQLite and PostgreSQL, because a hundr
 million rows of usage. Half of the companies live in each of two zones.
 """
 
-import os
-import tomllib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
-from bench.driver import sqlite3
-from store import database, installation, migrations, prices
-from store.actors import WORKER
+from bench.filling import digest, filling, numbers, set_up
 from store.fields import seconds
-from store.installation import Installation
 
 MONTH: Final = "2026-11"
 DRAFTED: Final = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -27,7 +19,6 @@ DAYS: Final = 30
 
 _SETUP: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _LONG_AGO: Final = seconds(datetime(2025, 12, 1, tzinfo=UTC))
-_PRICES: Final = Path(__file__).parent.parent / "examples" / "prices.toml"
 _DAY: Final = 86400
 _MIDDLE: Final = seconds(datetime(2026, 11, 15, 9, tzinfo=UTC))
 
@@ -99,14 +90,8 @@ _USAGE_POSTGRESQL: Final = f"""
 
 def build(location: str, companies: int) -> None:
     """Fill an empty place: a file's path, or an empty database's URL. It is left unbound, and all of it on disk."""
-    database.bind(location)
-    migrations.migrate(_SETUP)
-    with database.session():
-        installation.set_up(Installation(vendor="Fjord Software"), _SETUP)
-        prices.publish(WORKER, tomllib.loads(_PRICES.read_text(encoding="utf-8")), _SETUP)
-        on_sqlite = database.backend() == "sqlite"
-    database.dispose()
-    with _filling(location, on_sqlite=on_sqlite) as execute:
+    on_sqlite = set_up(location, _SETUP)
+    with filling(location, on_sqlite=on_sqlite) as execute:
         words = {
             "zone": ZONES[0],
             "other_zone": ZONES[1],
@@ -114,18 +99,13 @@ def build(location: str, companies: int) -> None:
             "middle": _MIDDLE,
             "day": _DAY,
             "keys_per_company": KEYS_PER_COMPANY,
-            "companies": _numbers(companies),
-            "keys": _numbers(companies * KEYS_PER_COMPANY),
-            "digest": "CAST(printf('%032d', i) AS BLOB)" if on_sqlite else "decode(lpad(to_hex(i), 64, '0'), 'hex')",
+            "companies": numbers(companies),
+            "keys": numbers(companies * KEYS_PER_COMPANY),
+            "digest": digest(on_sqlite=on_sqlite),
         }
         for text in _FACTS:
             execute(text.format(**words))
         _fill_usage(execute, on_sqlite=on_sqlite)
-
-
-def _numbers(last: int) -> str:
-    counted = f"SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < {last}"
-    return f"(WITH RECURSIVE counted(i) AS ({counted}) SELECT i FROM counted) AS counted_out"
 
 
 def _fill_usage(execute: Any, *, on_sqlite: bool) -> None:
@@ -139,36 +119,9 @@ def _fill_usage(execute: Any, *, on_sqlite: bool) -> None:
             f"VALUES ({values})"
         )
     if on_sqlite:
-        execute(_USAGE_SQLITE.format(places=_numbers(KEYS_PER_COMPANY).removesuffix(" AS counted_out")))
+        execute(_USAGE_SQLITE.format(places=numbers(KEYS_PER_COMPANY).removesuffix(" AS counted_out")))
         return
     execute("ALTER TABLE usage_day DROP CONSTRAINT usage_day_pkey")
     for number, day in enumerate(days, 1):
         execute(_USAGE_POSTGRESQL.format(day=day, number=number))
     execute("ALTER TABLE usage_day ADD PRIMARY KEY (company_id, day, key_id, environment, batch_id)")
-
-
-@contextmanager
-def _filling(location: str, *, on_sqlite: bool) -> Iterator[Any]:
-    """A way to run statements that looks at no foreign keys and waits for no disk until the end."""
-    if on_sqlite:
-        with closing(sqlite3.connect(location, isolation_level=None)) as store:
-            for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -65536"):
-                store.execute(f"PRAGMA {pragma}")
-            yield store.execute
-            store.execute("PRAGMA journal_mode = wal")
-        settle(Path(location))
-        return
-    import psycopg
-
-    with psycopg.connect(location, autocommit=True) as server:
-        server.execute("SET session_replication_role = replica")
-        server.execute("SET maintenance_work_mem = '512MB'")
-        yield server.execute
-        server.execute("VACUUM ANALYZE")
-        server.execute("CHECKPOINT")
-
-
-def settle(path: Path) -> None:
-    """Have the kernel write a file down now, not while something is measured."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
