@@ -76,14 +76,15 @@ class Worker:
 
     # One pass
 
-    def once(self, now: datetime) -> Pass:
-        """Plan, run everything due and empty the queues as of one instant: what a fake clock drives."""
+    def once(self, now: datetime, clock: Clock | None = None) -> Pass:
+        """Plan, run everything due and empty the queues: as of one instant, or by a clock that goes on from there."""
+        clock = clock or (lambda: now)
         with session():
             self._begin(now)
             planned = self._plan(now)
-            done, failed = self._run_due(lambda: now)
-            taken = {name: self._empty(name, lambda: now) for name in self._queues}
-            workers.tick(self.name, now, self._taken_error())
+            done, failed = self._run_due(clock)
+            taken = {name: self._empty(name, clock) for name in self._queues}
+            workers.tick(self.name, clock(), self._taken_error())
         return Pass(self._verdict, planned, done, failed, taken)
 
     def run_due(self, now: datetime) -> Pass:
