@@ -54,6 +54,22 @@ def test_a_pass_plans_and_runs_what_is_due_and_the_next_has_nothing_to_do(empty_
     assert [fact["fact"] for fact in said.facts] == ["worker.started", "runs.planned", "run.done"]
 
 
+def test_a_long_pass_by_a_real_clock_claims_by_the_time_that_it_is_and_not_by_its_first_instant(
+    empty_store: str,
+) -> None:
+    arrive()
+    hours = iter(range(1, 100))
+    claimed: list[datetime] = []
+
+    def take(clock: Callable[[], datetime], _owner: str, _stopping: Callable[[], bool]) -> int:
+        claimed.append(clock())
+        return int(len(claimed) < 2)
+
+    worker(queues={"mail": take}).once(NOON, lambda: NOON + timedelta(hours=next(hours)))
+
+    assert NOON < claimed[0] < claimed[1]
+
+
 def test_a_job_that_fails_holds_up_no_other_and_is_tried_again_after_a_minute(empty_store: str) -> None:
     arrive()
     said = Said()

@@ -43,8 +43,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         return 0
     if given.once:
         now = clock()
-        done = worker.once(now)
-        worker.end(now)
+        done = worker.once(now, clock)  # a long pass must not outlive the leases it takes
+        worker.end(clock())
         return int(done.failed > 0)
     return worker.serve(begin=begin)
 
