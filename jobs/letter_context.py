@@ -7,6 +7,7 @@ instants are aware UTC. How many days are left is never kept; it is counted on t
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
@@ -212,11 +213,15 @@ class KeyExpired(KeyDigest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxFailed(CompanyContext):
-    """The refresh of one night failed; the sandbox still holds what was copied in the night `data_from`, or nothing."""
+    """The refresh of one night failed; the sandbox still holds what was copied in the night `data_from`, or nothing.
+
+    `quarantined_after` so many failures in a row it is not tried again until the vendor has looked; None: next night.
+    """
 
     night: date
     message: Annotated[str, Foreign(empty="(the refresh gave no message)", limit=600)]
     data_from: date | None
+    quarantined_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,12 +315,18 @@ def _read(wanted: Any, value: Any, path: str) -> Any:
 def _read_record(wanted: type[Any], value: Any, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise FormatWrong(f"{path} must be an object.")
-    hints = get_type_hints(wanted)
-    known = {field.name for field in fields(wanted)}
-    if value.keys() != known:
-        odd = ", ".join(sorted(map(str, value.keys() ^ known)))
+    hints = _hints(wanted)
+    if value.keys() != hints.keys():
+        odd = ", ".join(sorted(map(str, value.keys() ^ hints.keys())))
         raise FormatWrong(f"{path} has unknown or missing names: {odd}.")
-    return wanted(**{name: _read(hints[name], value[name], f"{path}.{name}") for name in known})
+    return wanted(**{name: _read(hint, value[name], f"{path}.{name}") for name, hint in hints.items()})
+
+
+@cache
+def _hints(record: type[Any]) -> dict[str, Any]:
+    """The fields of a record and what may stand in each."""
+    hints = get_type_hints(record)
+    return {field.name: hints[field.name] for field in fields(record)}
 
 
 def _read_time(wanted: type[date], value: Any, path: str) -> date:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
@@ -30,6 +30,7 @@ _TO_SPACE: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
 _DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
 _DOMAIN_DOT: Final = re.compile(r"(?<=\w)([.。．｡])(?=[^\W_]{2})")
 _SCHEME: Final = re.compile(r"(?<=\w):(?=//)")
+_READ_FOR_EACH: Final = 16  # characters, for each that may be shown: composing and taking away leave enough of them
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _PLAIN_SPACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
 
@@ -61,16 +62,15 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:
     """The same record with every text in it cleaned, and with what looks like a link broken where that is asked for."""
-    hints = get_type_hints(type(record), include_extras=True)
     values: dict[str, Any] = {}
-    for field in fields(record):  # type: ignore[arg-type]
-        value = getattr(record, field.name)
+    for name, rule in _rules(type(record)):
+        value = getattr(record, name)
         if isinstance(value, str):
-            values[field.name] = _cleaned_text(value, hints[field.name], links_broken=links_broken)
+            values[name] = _cleaned_text(value, rule, links_broken=links_broken)
         elif is_dataclass(value):
-            values[field.name] = cleaned(value, links_broken=links_broken)
+            values[name] = cleaned(value, links_broken=links_broken)
         elif isinstance(value, tuple):
-            values[field.name] = tuple(
+            values[name] = tuple(
                 cleaned(item, links_broken=links_broken) if is_dataclass(item) else item for item in value
             )
     return replace(record, **values)  # type: ignore[type-var]
@@ -78,7 +78,8 @@ def cleaned(record: Record, *, links_broken: bool) -> Record:
 
 def clean(text: str, limit: int = 200) -> str:
     """One line of visible characters in NFC, without a key or the start of an encoded word, cut at `limit`."""
-    kept = "".join(_visible(character) for character in text)
+    start = text[: limit * _READ_FOR_EACH]  # what is far too long is cut, not read
+    kept = start if start.isascii() and start.isprintable() else "".join(map(_visible, start))
     line = " ".join(redact(unicodedata.normalize("NFC", kept)).split())
     return letter_words.cut(line.replace("=?", "= ?"), limit)
 
@@ -88,14 +89,25 @@ def defang(text: str) -> str:
     return _DOMAIN_DOT.sub(rf"\1{_JOINER}", _SCHEME.sub(f":{_JOINER}", text))
 
 
-def _cleaned_text(value: str, hint: Any, *, links_broken: bool) -> str:
-    if get_origin(hint) is not Annotated:
+@cache
+def _rules(record: type[Any]) -> tuple[tuple[str, Foreign | None], ...]:
+    """The fields of a record, each with how what somebody typed there is shown; None where nobody types."""
+    hints = get_type_hints(record, include_extras=True)
+    typed = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
+    return tuple(
+        (field.name, next((mark for mark in typed.get(field.name, ()) if isinstance(mark, Foreign)), None))
+        for field in fields(record)
+    )
+
+
+def _cleaned_text(value: str, rule: Foreign | None, *, links_broken: bool) -> str:
+    if rule is None:
         return clean(value)
-    rule = next(mark for mark in get_args(hint) if isinstance(mark, Foreign))
-    text = clean(value, rule.limit) or _translations().gettext(rule.empty) if rule.empty else clean(value, rule.limit)
+    text = clean(value, rule.limit) or (_translations().gettext(rule.empty) if rule.empty else "")
     return defang(text) if links_broken else text
 
 
+@lru_cache(maxsize=4096)
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
     if category in _TO_SPACE:

@@ -1,19 +1,19 @@
 """From a letter to the bytes that go over the wire: the same letter and headers give the same bytes, on every try.
 
-The bytes are read again before they are given out: a header more or less than was meant, or another recipient, is an
-error here and not a surprise in somebody's mailbox.
+The bytes are put together here and not by `email.message`, which needs ten times as long and has had ways to write a
+header into a header. They are looked at again before they are given out: a header more or less than was meant, or
+another text, is an error here and not a surprise in somebody's mailbox.
 """
 
-from collections.abc import Sequence
+import re
+from binascii import a2b_qp, b2a_qp
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
-from email.message import EmailMessage
-from email.policy import EmailPolicy
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, ClassVar, Final, Literal
+from typing import Final
 
 from jobs.letters import LANGUAGE, Letter, clean
 from store.errors import FormatWrong, KeydeskError
@@ -32,26 +32,19 @@ class Mailbox:
     address: str
 
 
-class _CommaFolded(BaseHeader):
-    """A header of URIs, broken at commas only: the standard class makes encoded words of it, which nobody reads."""
-
-    max_count: ClassVar[Literal[1]] = 1
-
-    @classmethod
-    def parse(cls, value: str, kwds: dict[str, Any]) -> None:
-        """Take the value as it is."""
-        kwds["parse_tree"] = UnstructuredHeader.value_parser(value)
-        kwds["decoded"] = value
-
-    def fold(self, *, policy: Any) -> str:
-        """The header with one URI a line."""
-        return f"{self.name}: {str(self).replace(', ', ',' + policy.linesep + ' ')}{policy.linesep}"
-
-
-_HEADERS: Final = HeaderRegistry()
-_HEADERS.map_to_type("list-unsubscribe", _CommaFolded)
-_POLICY: Final = EmailPolicy(linesep="\r\n", cte_type="7bit", header_factory=_HEADERS)
-_BODY_HEADERS: Final = ("Content-Language", "MIME-Version", "Content-Type")
+_LINE: Final = 78  # RFC 5322 2.1.1
+_LONGEST_LINE: Final = 998
+_ENCODED_WORD: Final = 64  # at most; beside the longest name of a header it fits the line
+_WORD_START, _WORD_END = "=?utf-8?q?", "?="
+_AS_IT_IS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_WORDS: Final = re.compile(r"[!-~]{1,64}(?: [!-~]{1,64})*", re.ASCII)
+_PLAIN_ADDRESS: Final = re.compile(
+    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+){0,9}@(?:[a-z0-9][a-z0-9-]{0,40}\.){1,5}[a-z]{2,20}", re.ASCII
+)
+_HEADERS: Final = re.compile(rb"(?:[A-Za-z-]+:(?: |\r\n )[!-~](?:[ -~]|\r\n (?=[!-~]))*\r\n)+")
+_HEADER_NAME: Final = re.compile(rb"(?m)^([A-Za-z-]+):")
+_PART: Final = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
 
 
 def message_id(dedupe_key: str, domain: str) -> str:
@@ -60,8 +53,8 @@ def message_id(dedupe_key: str, domain: str) -> str:
 
 
 def thread_id(topic: str, domain: str) -> str:
-    """What all mails about one thing (`key.4711`) refer to, so that a mailbox shows them together."""
-    return f"<{topic}@{domain}>"
+    """What all mails about one thing (a key, a night, a month) refer to, so that a mailbox shows them together."""
+    return f"<about.{sha256(topic.encode()).hexdigest()[:32]}@{domain}>"
 
 
 def build(
@@ -76,60 +69,123 @@ def build(
     reference: str,
     references: Sequence[str] = (),
     unsubscribe: str | None = None,
+    more: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """The message, ready for DATA: 7-bit, CRLF, no line over 998 bytes. `unsubscribe` is an address, for lists only."""
+    """The message, ready for DATA: 7-bit, CRLF, no line over 998 bytes. `unsubscribe` is an address, for lists only.
+
+    `more` are further headers of words in ASCII.
+    """
     if date.tzinfo is None:
         raise FormatWrong("The date of a mail needs a time zone.")
-    headers: dict[str, Any] = {
-        "From": _address(sender),
-        "To": _address(recipient),
-        "Reply-To": _address(Mailbox("", reply_to)),
-        "Subject": letter.subject,
-        "Date": format_datetime(date.astimezone(UTC)),
-        "Message-ID": message_id,
-        **({"In-Reply-To": references[-1], "References": " ".join(references)} if references else {}),
-        "Auto-Submitted": "auto-generated",
-        "X-Auto-Response-Suppress": "OOF, AutoReply",  # not All: that would suppress bounces too
-        "X-Keydesk-Event": kind,
-        "X-Keydesk-Ref": reference,
-        **({"List-Unsubscribe": f"<mailto:{_address(Mailbox('', unsubscribe)).addr_spec}>"} if unsubscribe else {}),
+    threading = (("In-Reply-To", references[-1]), ("References", " ".join(references))) if references else ()
+    off = (("List-Unsubscribe", f"<mailto:{_ascii(unsubscribe)}>"),) if unsubscribe else ()
+    headers: dict[str, Sequence[str]] = {
+        "From": _mailbox(sender),
+        "To": _mailbox(recipient),
+        "Reply-To": [_ascii(reply_to)],
+        "Subject": _words("Subject", letter.subject),
     }
-    raw = _written(headers, letter)
-    _check(raw, headers, letter)
-    return raw
+    for name, value in (
+        ("Date", format_datetime(date.astimezone(UTC))),
+        ("Message-ID", message_id),
+        *threading,
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),  # not All: that would suppress bounces too
+        ("X-Keydesk-Event", kind),
+        ("X-Keydesk-Ref", reference),
+        *more,
+        *off,
+        ("Content-Language", LANGUAGE),
+        ("MIME-Version", "1.0"),
+    ):
+        headers[name] = _said(name, value)
+    return _put_together(headers, letter, "=_kd_" + sha256(message_id.encode()).hexdigest()[:40])
 
 
-def _address(mailbox: Mailbox) -> Address:
-    return Address(clean(mailbox.name, 64), addr_spec=check_address(mailbox.address).ascii)
-
-
-def _written(headers: dict[str, Any], letter: Letter) -> bytes:
-    message = EmailMessage(_POLICY)
-    for name, value in headers.items():
-        if isinstance(value, str) and not value.isprintable():
-            raise MessageWrong(f"The header {name} of a mail holds characters that cannot be seen; it was not sent.")
-        try:
-            message[name] = value
-        except ValueError as error:
-            raise MessageWrong(f"The header {name} of a mail cannot be written ({error}); it was not sent.") from None
-    # smtplib sends eight-bit bodies even to servers that do not take them.
-    message.set_content(letter.text, cte="quoted-printable")
-    message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
-    message["Content-Language"] = LANGUAGE  # only now: a new body takes every content header away
-    message.set_boundary("=_kd_" + sha256(headers["Message-ID"].encode()).hexdigest()[:40])
-    return message.as_bytes()
-
-
-def _check(raw: bytes, headers: dict[str, Any], letter: Letter) -> None:
-    """Read the message as a mail program would and compare what matters."""
-    read = message_from_bytes(raw, policy=_POLICY)
-    if sorted(read.keys()) != sorted([*headers, *_BODY_HEADERS]):
+def _put_together(headers: dict[str, Sequence[str]], letter: Letter, boundary: str) -> bytes:
+    """The bytes, looked at again. No quoted-printable line can hold `=_`, so none can be taken for the boundary."""
+    headers["Content-Type"] = ["multipart/alternative;", f'boundary="{boundary}"']
+    head = "".join(_folded(name, tokens) for name, tokens in headers.items()).encode("ascii", "replace")
+    if not _HEADERS.fullmatch(head) or _HEADER_NAME.findall(head) != [name.encode() for name in headers]:
         raise MessageWrong("A mail reads back with other headers than were meant; it was not sent.")
-    for name in ("From", "To", "Reply-To"):
-        if [address.addr_spec for address in read[name].addresses] != [headers[name].addr_spec]:
-            raise MessageWrong(f"A mail reads back with another address in {name}; it was not sent.")
-    parts = [part.get_content().replace("\r\n", "\n") for part in read.iter_parts()]
-    if parts != [letter.text, letter.html]:
-        raise MessageWrong("A mail reads back with another text than was meant; it was not sent.")
-    if not raw.isascii() or max(map(len, raw.split(b"\r\n"))) > 998 or b"\n" in raw.replace(b"\r\n", b""):
+    if max(map(len, head.split(b"\r\n"))) > _LONGEST_LINE:
         raise MessageWrong("A mail has a line that no mail server must take; it was not sent.")
+    edge = f"\r\n--{boundary}".encode()
+    pieces = [head]
+    for subtype, content in (("plain", letter.text), ("html", letter.html)):
+        pieces += (edge, b"\r\n", _PART.format(subtype).encode(), _quoted(content))
+    return b"".join((*pieces, edge, b"--\r\n"))
+
+
+def _quoted(content: str) -> bytes:
+    """Quoted-printable: smtplib sends eight-bit bodies even to servers that do not take them."""
+    wanted = content.replace("\n", "\r\n").encode()
+    written = b2a_qp(wanted, istext=True)
+    if a2b_qp(written) != wanted or b"\n" in written.replace(b"\r\n", b"") or not written.isascii():
+        raise MessageWrong("A mail reads back with another text than was meant; it was not sent.")
+    return written
+
+
+@lru_cache(maxsize=1024)
+def _mailbox(mailbox: Mailbox) -> tuple[str, ...]:
+    """The name and the address; a name that is not made of plain words is quoted or encoded."""
+    name, address = clean(mailbox.name, 64), _ascii(mailbox.address)
+    if not name:
+        return (address,)
+    if _ATOMS.fullmatch(name) and "=?" not in name:
+        return (*name.split(" "), f"<{address}>")
+    if name.isascii() and "=?" not in name:
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        return (f'"{escaped}"', f"<{address}>")
+    return (*_encoded(name), f"<{address}>")
+
+
+@lru_cache(maxsize=64)
+def _checked(address: str) -> str:
+    return check_address(address).ascii
+
+
+def _ascii(address: str) -> str:
+    """The one address that this is, as mail servers are told it. FormatWrong when it is none."""
+    return address if _PLAIN_ADDRESS.fullmatch(address) else _checked(address)
+
+
+def _words(name: str, text: str) -> list[str]:
+    """Text for people: as it is where it is plain words in ASCII, else as encoded words."""
+    if not text.isprintable():
+        raise MessageWrong(f"The header {name} of a mail holds characters that cannot be seen; it was not sent.")
+    return text.split(" ") if _WORDS.fullmatch(text) and "=?" not in text else list(_encoded(text))
+
+
+def _said(name: str, value: str) -> list[str]:
+    """Words for programs."""
+    if not value.isprintable():
+        raise MessageWrong(f"The header {name} of a mail holds characters that cannot be seen; it was not sent.")
+    return value.split(" ")
+
+
+def _encoded(text: str) -> Iterator[str]:
+    """The text as encoded words (RFC 2047); between two of them a mail program sees no space."""
+    word = ""
+    for character in text:
+        written = character if character in _AS_IT_IS else _escaped(character)
+        if len(_WORD_START) + len(word) + len(written) + len(_WORD_END) > _ENCODED_WORD:
+            yield f"{_WORD_START}{word}{_WORD_END}"
+            word = ""
+        word += written
+    yield f"{_WORD_START}{word}{_WORD_END}"
+
+
+def _escaped(character: str) -> str:
+    return "_" if character == " " else "".join(f"={byte:02X}" for byte in character.encode())
+
+
+def _folded(name: str, tokens: Sequence[str]) -> str:
+    """The header in lines of at most 78 characters, as far as single words allow."""
+    lines, line = [], f"{name}:"
+    for number, token in enumerate(tokens):
+        if number and len(line) + 1 + len(token) > _LINE:
+            lines.append(line)
+            line = ""
+        line += f" {token}"
+    return "\r\n".join((*lines, line)) + "\r\n"

@@ -114,9 +114,10 @@ def test_a_mail_that_must_be_sent_once_has_one_id_on_every_machine() -> None:
 
 
 def test_mails_about_one_key_are_one_thread() -> None:
-    message = read(built(references=[thread_id("key.4711", "nordlys.example"), "<kd.0@nordlys.example>"]))
+    message = read(built(references=[thread_id("key:4711", "nordlys.example"), "<kd.0@nordlys.example>"]))
 
-    assert message["References"] == "<key.4711@nordlys.example> <kd.0@nordlys.example>"
+    root = "<about.8a16f10757687ff880aa5d876478014c@nordlys.example>"
+    assert message["References"] == f"{root} <kd.0@nordlys.example>"
     assert message["In-Reply-To"] == "<kd.0@nordlys.example>"
 
 
