@@ -71,7 +71,11 @@ class Heartbeat(BackgroundScheduler):  # type: ignore[misc] # the library has no
     def stop(self, within: timedelta) -> bool:
         """Let the running beats end. False when they have not ended in time."""
         # The library's shutdown has no deadline of its own.
-        ending = threading.Thread(target=self.shutdown, name="heartbeat-stop", daemon=True)
-        ending.start()
-        ending.join(within.total_seconds())
-        return not ending.is_alive()
+        self._ending = threading.Thread(target=self.shutdown, name="heartbeat-stop", daemon=True)
+        self._ending.start()
+        return self.stopped(within)
+
+    def stopped(self, within: timedelta) -> bool:
+        """Wait once more for a stop that was asked for; whether the beats have ended."""
+        self._ending.join(within.total_seconds())
+        return not self._ending.is_alive()

@@ -20,17 +20,17 @@ from jobs.planning import Planner, Verdict
 from jobs.queues import Clock, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
-from store import installation, outgoing, restored, runs, sent_record, workers
+from jobs.watch import TICK_SECONDS, Watch
+from store import database, installation, outgoing, restored, runs, sent_record, workers
 from store.actors import WORKER
 from store.database import session
 from store.errors import StoreUnavailable
+from store.rules.text import one_line
 from store.runs import LEASE, LeaseLost, RunRow
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_TICK_SECONDS = 10
-_FROZEN_AFTER = 3 * _TICK_SECONDS
-_STUCK_AFTER = 15 * 60  # seconds that one slice of work may take
 _MOST_SLICES = 1000  # of one queue in one pass
+_GIVING_BACK_SECONDS = 5
 
 
 class _ToldToStop(Exception):
@@ -71,8 +71,9 @@ class Worker:
         self._held: str | None = None  # since when the restored store is held
         self._stopping = threading.Event()
         self._last_error: str | None = None
-        self._ticked = time.monotonic()
-        self._busy: dict[str, float] = {}  # beat -> since when its present slice runs, on the monotonic clock
+        self._watch = Watch()
+        self._cut_short: set[str] = set()  # beats whose last pass ended with an error, and may have left a claim
+        self._interrupts: dict[str, Callable[[], None]] = {}  # beat -> what stops its statement
 
     # One pass
 
@@ -80,7 +81,7 @@ class Worker:
         """Plan, run everything due and empty the queues: as of one instant, or by a clock that goes on from there."""
         clock = clock or (lambda: now)
         with session():
-            self._begin(now)
+            self._begin(now, "pass")
             planned = self._plan(now)
             done, failed = self._run_due(clock)
             taken = {name: self._empty(name, clock) for name in self._queues}
@@ -90,12 +91,12 @@ class Worker:
     def run_due(self, now: datetime) -> Pass:
         """Run what is due and plan nothing: for one job that a person wants done."""
         with session():
-            self._begin(now)
+            self._begin(now, "job")
             self._is_held()
             done, failed = self._run_due(lambda: now)
         return Pass(self._verdict, 0, done, failed, {})
 
-    def _begin(self, now: datetime) -> None:
+    def _begin(self, now: datetime, kind: workers.Kind = "stays") -> None:
         if self.name:
             return
         installation.get()
@@ -103,7 +104,7 @@ class Worker:
         for name in workers.bury(host, now):
             freed, ambiguous = runs.put_back(name), outgoing.bury(name, now)
             self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
-        self.name = workers.register(host, self.version, now)
+        self.name = workers.register(host, self.version, now, kind=kind)
         self.log.say("worker.started", worker=self.name, version=self.version)
         if restored.held() is None and sent_record.is_ahead():
             restored.hold(WORKER, "more was mailed than this store knows: it is older than the record of it", now)
@@ -164,8 +165,11 @@ class Worker:
         except LeaseLost as error:
             self.log.say("run.lost", "warning", **facts, text=str(error))
         except StoreUnavailable:
-            raise  # the lease runs out; nothing can be written down now
+            raise  # nothing can be written down now; it is put back with the next beat
         except Exception as error:  # noqa: BLE001 - one run that fails holds up no other
+            if self._stopping.is_set():  # its statement was interrupted
+                self.log.say("run.put-back", **facts)
+                return False
             self._note(error)
             again = runs.fail(run, said(error), clock())
             self.log.failure("run.failed", error, **facts, again_at=f"{again:%Y-%m-%dT%H:%M:%SZ}")
@@ -175,10 +179,10 @@ class Worker:
         return False
 
     def _run_slices(self, slices: Slices, run: RunRow, clock: Clock) -> int:
-        rows, kept_at = 0, clock()
+        rows, kept_at = run.rows_before, clock()
         for written in slices(run, clock()):
             rows += written
-            self._progress("work")
+            self._watch.moves("work")
             if self._stopping.is_set():
                 raise _ToldToStop
             if clock() - kept_at > LEASE / 2:
@@ -191,21 +195,29 @@ class Worker:
         taken = 0
         if restored.held() is not None:
             return taken
+        if name == "mails" and name in self._cut_short:
+            outgoing.bury(self.name, clock())
+        stopping = partial(self._is_told_to_stop, name)
         for _ in range(_MOST_SLICES):
-            slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, self._stopping.is_set)
+            slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
             if slice_taken == 0:
                 break
             taken += slice_taken
         return taken
 
+    def _is_told_to_stop(self, beat: str) -> bool:
+        self._watch.moves(beat)  # who asks is not stuck
+        return self._stopping.is_set()
+
     # The process
 
-    def serve(self, stop_within: timedelta = timedelta(seconds=20), begin: Callable[[], object] | None = None) -> int:
+    def serve(self, stop_within: timedelta = timedelta(seconds=18), begin: Callable[[], object] | None = None) -> int:
         """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
 
         Must be called before other threads are started: they inherit that the signals are blocked; what else the
-        process does in threads is started by `begin`. A beat that has not
-        ended so long after the signal is left behind, its transaction undone; the process then ends with status 1.
+        process does in threads is started by `begin`. The statement of a beat that has not ended within two thirds of
+        the time is interrupted; a beat that has not ended then is left behind, its transaction undone and its claims
+        given back, and the process ends with status 1.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         take_over(self.log)
@@ -213,7 +225,7 @@ class Worker:
             begin()
         self._begin(self.clock())
         heart = Heartbeat(self.log)
-        heart.beat("tick", _TICK_SECONDS, partial(self._beat, "tick", self._tick))
+        heart.beat("tick", TICK_SECONDS, partial(self._beat, "tick", self._tick))
         heart.beat("work", 5, partial(self._beat, "work", self._work))
         for name in self._queues:
             heart.beat(name, 5, partial(self._beat, name, partial(self._empty, name, self.clock)))
@@ -222,14 +234,32 @@ class Worker:
         status = self._wait_for_signal(heart)
         notify("STOPPING=1")
         self._stopping.set()
-        if not heart.stop(stop_within):
-            self.log.say("worker.left-behind", "error", beats=sorted(self._busy))
-            os._exit(1)
+        if not heart.stop(stop_within * 2 / 3):
+            for interrupt in list(self._interrupts.values()):
+                interrupt()
+            if not heart.stopped(stop_within / 3):
+                self._leave_behind()
         self.end(self.clock())
         return status
 
+    def _leave_behind(self) -> None:
+        """End although a beat hangs. What it held is free at once: whatever it still writes is fenced off."""
+        self.log.say("worker.left-behind", "error", beats=self._watch.busy)
+        giving_back = threading.Thread(target=self._give_back, name="give-back", daemon=True)
+        giving_back.start()
+        giving_back.join(_GIVING_BACK_SECONDS)
+        os._exit(1)
+
+    def _give_back(self) -> None:
+        try:
+            now = self.clock()
+            outgoing.bury(self.name, now)
+            self.end(now)
+        except Exception as error:  # noqa: BLE001 - the leases run out then
+            self.log.failure("worker.left-behind", error)
+
     def _wait_for_signal(self, heart: Heartbeat) -> int:
-        well = True
+        well, status = True, ""
         while True:
             came = signal.sigtimedwait(_SIGNALS, 1)
             if came is not None:
@@ -238,40 +268,41 @@ class Worker:
             if not heart.beats:
                 self.log.say("heartbeat.dead", "error")
                 return 1
-            if self._well():
-                well = True
+            fault = self._watch.fault()
+            if fault is None:
                 notify("WATCHDOG=1")
             elif well:
-                well = False
-                self.log.say("worker.stuck", "error", beats=sorted(self._busy))
-
-    def _well(self) -> bool:
-        now = time.monotonic()
-        stuck = now - self._busy.get("work", now) > _STUCK_AFTER
-        return not stuck and now - self._ticked < _FROZEN_AFTER
+                self.log.say("worker.stuck", "error", text=fault, beats=self._watch.busy)
+            well = fault is None
+            if status != self._watch.status():
+                status = self._watch.status()
+                notify(f"STATUS={one_line(status, 200)}")
 
     def _beat(self, name: str, body: Callable[[], object]) -> None:
-        self._progress(name)
+        self._watch.begins(name)
+        failure = ""
         try:
             with session():
+                self._interrupts[name] = database.interrupter()
                 body()
+            self._cut_short.discard(name)
         except Exception as error:  # noqa: BLE001 - the next beat tries again
+            self._cut_short.add(name)
             self._note(error)
+            failure = said(error)
             self.log.failure("beat.failed", error, beat=name)
         finally:
-            self._busy.pop(name, None)
-            if name == "tick":
-                self._ticked = time.monotonic()
+            self._interrupts.pop(name, None)
+            self._watch.ends(name, failure)
 
     def _work(self) -> None:
+        if "work" in self._cut_short:
+            runs.put_back(self.name)
         self._plan(self.clock())
         self._run_due(self.clock)
 
     def _tick(self) -> None:
         workers.tick(self.name, self.clock(), self._taken_error())
-
-    def _progress(self, beat: str) -> None:
-        self._busy[beat] = time.monotonic()
 
     def _note(self, error: BaseException) -> None:
         self._last_error = said(error)

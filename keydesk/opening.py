@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from datetime import datetime
 from pathlib import Path
 
 from keydesk.settings import Settings
@@ -34,11 +35,17 @@ def bind(location: str, settings: Settings) -> None:
     sent_record.use(Path(settings.store.sent_record).expanduser() if settings.store.sent_record else None)
 
 
-def open_peppers(settings: Settings) -> Peppers:
-    """The peppers, held against what the store remembers of them."""
+def open_peppers(settings: Settings, now: datetime | None = None) -> Peppers:
+    """The peppers, held against what the store remembers of them.
+
+    Who is about to make keys says when: a version that is new is then remembered, as an event.
+    """
     loaded = settings.peppers()
     with session():
-        installation.check_peppers(loaded)
+        if now is None:
+            installation.check_peppers(loaded)
+        else:
+            installation.remember_peppers(local_actor(), loaded, now)
     return loaded
 
 

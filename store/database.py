@@ -7,7 +7,7 @@ change takes `writing()`.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -323,6 +323,21 @@ def _url_options(query: str) -> dict[str, str]:
             )
         options[name] = unquote(value)
     return options
+
+
+def interrupter() -> Callable[[], None]:
+    """What stops, from another thread, the statement that this thread's connection runs. Needs a session.
+
+    SQLite ends it within microseconds, PostgreSQL by a request over the network. What does not run is not harmed.
+    """
+    connection: Any = db.connection()  # type: ignore[no-untyped-call]
+    stop = getattr(connection, "interrupt", None) or connection.cancel
+
+    def interrupt() -> None:
+        with suppress(Exception):
+            stop()
+
+    return interrupt
 
 
 def dispose() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from store.actors import WORKER, Actor
 from store.change import change
-from store.database import backend, run_sql, session, writing
+from store.database import backend, run_sql, session
 from store.errors import FormatWrong, Refused, SettingsWrong
 from store.peppers import Peppers
 from store.rules import calendar, key_format
@@ -109,18 +109,34 @@ def _alone() -> None:
 
 
 def check_peppers(peppers: Peppers) -> None:
-    """SettingsWrong unless these are the peppers that the store's keys were made with; a new version is remembered."""
-    row = Setting.get_or_none(Setting.name == _MARKS)
-    known: dict[str, str] = row.value if row is not None else {}
-    for version, mark in known.items():
+    """SettingsWrong unless these are the peppers that the store's keys were made with, or those and newer ones."""
+    for version, mark in _known_marks().items():
         if peppers.marks().get(version) != mark:
             raise SettingsWrong(
                 f"The pepper file has not the version {version} that this store's keys were made with, so none of them "
                 "would be accepted. Restore the right pepper file."
             )
-    if row is not None and peppers.marks() != known:
-        with writing():
-            Setting.update(value=peppers.marks()).where(Setting.name == _MARKS).execute()
+
+
+def remember_peppers(actor: Actor, peppers: Peppers, now: datetime) -> None:
+    """Keep what tells a new version apart, for whoever makes keys with it. SettingsWrong as of check_peppers."""
+    with session():
+        check_peppers(peppers)
+        if peppers.marks() == _known_marks():
+            return
+        with change(actor, "installation.pepper", None, now) as made:
+            _alone()
+            known = _known_marks()
+            check_peppers(peppers)  # of two who come at once the later sees what the earlier wrote
+            new = sorted(set(peppers.marks()) - set(known), key=int)
+            if new and Setting.update(value=peppers.marks()).where(Setting.name == _MARKS).execute():
+                before, after = ({"versions": sorted(map(int, each))} for each in (known, peppers.marks()))
+                made.event("installation.pepper", f"pepper version {', '.join(new)}", None, before=before, after=after)
+
+
+def _known_marks() -> dict[str, str]:
+    row = Setting.get_or_none(Setting.name == _MARKS)
+    return dict(row.value) if row is not None else {}
 
 
 def checked(installation: Installation) -> Installation:

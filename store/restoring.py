@@ -143,7 +143,7 @@ def _refuse_users(store: Path, bind: Bind, now: datetime) -> None:
         with session():
             here = workers.this_host()
             for row in workers.alive(now):
-                if row.host != here.name or row.boot_id != here.boot_id or workers.is_running(row.pid):
+                if not workers.is_of(here, row) or workers.is_running(row.pid):
                     raise Refused(f"The worker {row.name} uses the store {store}; stop it, and restore then.")
         _alone_in(store)
     except (StoreUnavailable, DatabaseError) as error:

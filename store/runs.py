@@ -4,10 +4,12 @@ A worker claims a run (a lease, and an attempt number that fences off whoever lo
 that writes its rows: a crash anywhere leaves nothing behind but a lease that runs out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from peewee import Case, fn
 
 from store import clock_seen
 from store.actors import Actor
@@ -56,7 +58,13 @@ class RunRow:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     rows: int | None = None
+    cursor: int | None = None
     error: str | None = None
+
+    @property
+    def rows_before(self) -> int:
+        """How many rows the slices of earlier attempts wrote, where this one goes on after them."""
+        return 0 if self.cursor is None else self.rows or 0
 
 
 # Planning
@@ -163,6 +171,15 @@ def extend(run: RunRow, now: datetime, lease: timedelta = LEASE) -> None:
         _fenced(run, lease_until=now + lease)
 
 
+def go_on(run: RunRow, cursor: int, rows: int) -> None:
+    """Note in the transaction of a slice how far it comes and what it has written; another attempt begins after that.
+
+    Raises LeaseLost, so that nothing of the slice is kept, when the run is no longer this attempt's.
+    """
+    written = fn.COALESCE(Case(None, [(Run.cursor.is_null(), 0)], Run.rows), 0) + rows
+    _fenced(run, cursor=cursor, rows=written)
+
+
 # Closing
 
 
@@ -228,7 +245,7 @@ def reopen(run_id: int, now: datetime) -> bool:
 
 
 def _close(run: RunRow, now: datetime) -> None:
-    _fenced(run, state="done", owner=None, lease_until=None, error=None, finished_at=now)
+    _fenced(run, state="done", owner=None, lease_until=None, error=None, finished_at=now, cursor=None)
 
 
 def _fenced(run: RunRow, **values: Any) -> None:
@@ -259,7 +276,7 @@ def run_now(actor: Actor, run_id: int, now: datetime) -> None:
     with change(actor, "run.now", None, now) as made:
         run = get(run_id)
         text = (
-            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL "
+            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL, cursor = NULL "
             "WHERE id = ? AND state IN ('due', 'failed', 'missed')"
         )
         if run_sql(text, (seconds(now), run_id)).rowcount != 1:
@@ -277,7 +294,7 @@ def make_due(actor: Actor, wanted: Planned, now: datetime) -> None:
     with change(actor, "run.now", None, now) as made:
         plan([wanted], now)
         text = (
-            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL "
+            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL, cursor = NULL "
             "WHERE job = ? AND scope = ? AND period = ? AND state IN ('due', 'done', 'failed', 'missed')"
         )
         name = " ".join(part for part in (wanted.job, wanted.scope, wanted.period) if part != EVERYWHERE)
@@ -317,6 +334,14 @@ def listed(
         return [_row(row) for row in wanted]
 
 
+def of_job(job: str, wanted: Collection[tuple[str, str]]) -> list[RunRow]:
+    """The runs of a job for these scopes and periods, as far as the ledger has them; the oldest first."""
+    periods = {period for _, period in wanted}
+    with session():
+        found = Run.select().where(Run.job == job, Run.period.in_(periods)).order_by(Run.id)
+        return [_row(row) for row in found if (row.scope, row.period) in wanted]
+
+
 def unwell() -> list[RunRow]:
     """What a person should look at: runs that are held, and runs whose last attempt failed."""
     wanted = Run.select().where((Run.state == "held") | (Run.state.in_(("due", "running")) & Run.error.is_null(False)))
@@ -345,5 +370,6 @@ def _row(row: Run) -> RunRow:
         started_at=row.started_at,
         finished_at=row.finished_at,
         rows=row.rows,
+        cursor=row.cursor,
         error=row.error,
     )

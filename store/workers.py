@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from store.database import backend, run_sql, session, writing
 from store.errors import Refused
@@ -13,15 +14,25 @@ from store.fields import seconds
 from store.tables import Worker
 
 QUIET_AFTER = timedelta(minutes=5)  # a worker that has said nothing for so long is taken for dead
+CALLED_EVERY = timedelta(minutes=15)  # a timer that calls `keydesk worker --once` more seldom is taken for broken
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+Kind = Literal["stays", "pass", "job"]
+"""A process that goes on; one pass, called by a timer; one job, called by a person."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """A machine as it runs now. Its containers share the boot id; over a boot it keeps the name."""
+    """A machine as it runs now. Its containers share the boot id; over a boot it keeps the name.
+
+    A process's number means something within one PID namespace only: containers of one name must not judge by it
+    whether the other's worker lives. 0 where the kernel does not tell.
+    """
 
     name: str
     boot_id: str
+    pid_namespace: int = 0
 
 
 def this_host() -> Host:
@@ -30,10 +41,14 @@ def this_host() -> Host:
         boot = _BOOT_ID.read_text().strip()
     except OSError:
         boot = f"node-{uuid.getnode():x}"
-    return Host(socket.gethostname()[:64], boot[:40])
+    try:
+        pid_namespace = _PID_NAMESPACE.stat().st_ino
+    except OSError:
+        pid_namespace = 0
+    return Host(socket.gethostname()[:64], boot[:40], pid_namespace)
 
 
-def register(host: Host, version: str, now: datetime, pid: int | None = None) -> str:
+def register(host: Host, version: str, now: datetime, pid: int | None = None, kind: Kind = "stays") -> str:
     """Enter a worker that starts, and give its name.
 
     Refused on SQLite while a worker of another machine is alive: SQLite's locks do not reach over machines.
@@ -47,7 +62,9 @@ def register(host: Host, version: str, now: datetime, pid: int | None = None) ->
             name=name,
             host=host.name,
             boot_id=host.boot_id,
+            pid_namespace=host.pid_namespace,
             pid=pid,
+            kind=kind,
             version=version[:16],
             started_at=now,
             last_tick=now,
@@ -72,13 +89,21 @@ def _refuse_second_host(host: Host, now: datetime) -> None:
 
 
 def bury(host: Host, now: datetime, pid: int | None = None) -> list[str]:
-    """Mark as stopped the workers of this machine whose process is gone, and give their names."""
+    """Mark as stopped the workers of this machine whose process is gone, and give their names.
+
+    What cannot be known from here (another machine, another PID namespace) is left to the leases.
+    """
     own = os.getpid() if pid is None else pid
     with session(), writing():
-        here = (Worker.stopped_at >> None) & (Worker.host == host.name) & (Worker.boot_id == host.boot_id)
-        dead = [row.name for row in Worker.select().where(here) if row.pid == own or not is_running(row.pid)]
+        living = Worker.select().where(Worker.stopped_at >> None, Worker.host == host.name)
+        dead = [row.name for row in living if is_of(host, row) and (row.pid == own or not is_running(row.pid))]
         Worker.update(stopped_at=now, last_error="It was killed.").where(Worker.name << dead).execute()
     return dead
+
+
+def is_of(host: Host, row: Worker) -> bool:
+    """Whether that worker's process number can be judged from here."""
+    return (row.host, row.boot_id, row.pid_namespace) == (host.name, host.boot_id, host.pid_namespace)
 
 
 def is_running(pid: int) -> bool:

@@ -113,6 +113,35 @@ def test_no_worker_is_said(home: Home) -> None:
     database.dispose()
 
 
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        (timedelta(minutes=15), None),
+        (timedelta(minutes=16), "`keydesk worker --once` last came by at {at}Z. Have it called every 5 minutes, "),
+    ],
+)
+def test_a_worker_that_a_timer_calls_is_well_while_it_is_called(home: Home, ago: timedelta, said: str | None) -> None:
+    with home.opened():
+        workers.stop(workers.register(workers.this_host(), "0.1.0", NOW - ago, kind="pass"), NOW - ago)
+
+    worker = found(home).get("worker")
+
+    if said is None:
+        assert worker is None
+    else:
+        assert worker is not None
+        assert (worker[0], worker[1].startswith(said.format(at=f"{NOW - ago:%Y-%m-%d %H:%M}"))) == ("wrong", True)
+    database.dispose()
+
+
+def test_one_job_by_hand_is_no_worker(home: Home) -> None:
+    with home.opened():
+        workers.stop(workers.register(workers.this_host(), "0.1.0", NOW, kind="job"), NOW)
+
+    assert found(home)["worker"][1].startswith("No worker is running")
+    database.dispose()
+
+
 def test_a_clock_that_was_put_back_is_seen_by_the_newest_event(well: Home) -> None:
     said = found(well, NOW - timedelta(hours=1))
 

@@ -8,8 +8,9 @@ from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
 from jobs import expiry_notices
 from store import installation, keys
 from store.actors import Actor
-from store.errors import FormatWrong, KeydeskError, NotAllowed, Refused
+from store.errors import FormatWrong, KeydeskError, NotAllowed, Refused, SettingsWrong
 from store.installation import Installation
+from store.peppers import Peppers
 from store.tables import Event
 
 
@@ -81,3 +82,28 @@ def test_only_an_operator_changes_a_choice(cast: Cast, role: str) -> None:
 def test_a_store_is_set_up_once(cast: Cast) -> None:
     with pytest.raises(KeydeskError, match="This store has been set up already; nothing was changed"):
         installation.set_up(Installation("Somebody Else"), LONG_AGO)
+
+
+def test_a_new_version_of_the_pepper_is_an_event_and_one_that_is_known_is_none(empty_store: str) -> None:
+    installation.set_up(Installation("Fjord Software"), LONG_AGO, peppers=PEPPERS)
+    both = Peppers({**PEPPERS.secrets, 2: b"q" * 32})
+
+    installation.remember_peppers(OLAV, PEPPERS, NOON)
+    installation.remember_peppers(OLAV, both, NOON)
+    installation.remember_peppers(OLAV, both, NOON)
+
+    (event,) = Event.select().where(Event.act == "installation.pepper")
+    assert (event.actor, event.at, event.subject) == ("olav", NOON, "pepper version 2")
+    assert (event.before, event.after) == ({"versions": [1]}, {"versions": [1, 2]})
+    with pytest.raises(SettingsWrong, match="has not the version 2 that this store's keys were made with"):
+        installation.check_peppers(PEPPERS)
+
+
+def test_to_look_whether_the_pepper_is_right_writes_nothing(empty_store: str) -> None:
+    installation.set_up(Installation("Fjord Software"), LONG_AGO, peppers=PEPPERS)
+    before = Event.select().count()
+
+    installation.check_peppers(Peppers({**PEPPERS.secrets, 2: b"q" * 32}))
+
+    installation.check_peppers(PEPPERS)
+    assert Event.select().count() == before

@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
+from peewee import QueryEvent
 from worker_world import populate
 
+from jobs import rehearsal
 from keydesk.command import parser
 from keydesk.errands import job
 from keydesk.settings import load
-from store import database
+from store import database, runs
 from store.errors import Refused
 from store.tables import TABLES, Email, InvoiceLine, InvoiceMonth, Notice, RefreshMarker
 
@@ -155,3 +158,31 @@ def test_a_job_that_only_tidies_or_is_none_is_refused(keydesk: Keydesk) -> None:
         keydesk("\anightly")
     with pytest.raises(Refused, match=r"No relay is set: mails wait in the outbox\."):
         keydesk("deliver-mail")
+
+
+def test_runs_that_a_worker_which_is_up_takes_first_are_counted_as_its(
+    empty_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    populate()
+    taken: list[runs.RunRow] = []
+
+    def work() -> None:
+        with database.session():
+            while run := runs.claim("up", ["sandbox-refresh"], NOON):
+                runs.execute(run, lambda _run, _now: 0, NOON)
+                taken.append(run)
+
+    def between_two_statements(event: QueryEvent) -> None:
+        if not taken and '"setting"' in event.sql and not database.db.in_transaction():
+            worker = Thread(target=work)
+            worker.start()
+            worker.join()
+
+    database.db.query_hooks.append(between_two_statements)
+    status = job._do(rehearsal.named("sandbox-refresh"), NOON, None, lambda: NOON)
+
+    assert len(taken) == 4
+    assert (status, capsys.readouterr().out) == (
+        0,
+        "0 runs of sandbox-refresh done, 0 failed; a worker that is up was quicker with 4 done.\n",
+    )

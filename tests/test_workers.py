@@ -1,6 +1,9 @@
 """Which workers live, on which machine, and what becomes of what a dead one held?"""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +76,27 @@ def test_a_worker_that_was_killed_is_buried_by_the_next_on_its_machine(empty_sto
 
     assert sorted(workers.bury(HERE, NOON)) == sorted([killed, same_pid])
     assert workers.bury(HERE, NOON) == []
+
+
+def test_containers_of_one_name_do_not_bury_each_other(empty_store: str) -> None:
+    one, other = Host("skog", "boot-1", 4026531836), Host("skog", "boot-1", 4026532201)
+    lives_in_its_own = workers.register(one, "0.1.0", NOON, pid=2**22 + 1)  # a number that the other does not have
+
+    assert workers.bury(other, NOON) == []
+    assert [row.name for row in workers.alive(NOON)] == [lives_in_its_own]
+    assert workers.bury(one, NOON) == [lives_in_its_own]
+
+
+def test_a_process_in_a_pid_namespace_of_its_own_is_on_another_host() -> None:
+    program = "from store import workers; print(workers.this_host().pid_namespace)"
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", program]
+
+    here = workers.this_host()
+    done = subprocess.run(inside, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    if done.returncode != 0:
+        pytest.skip(f"PID namespaces may not be made here: {done.stderr}")
+
+    assert here.pid_namespace not in {0, int(done.stdout)}
 
 
 def test_workers_that_have_been_gone_for_long_are_forgotten(empty_store: str) -> None:

@@ -24,6 +24,6 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         _, peppers = init.prepare(settings, clock())
     else:
         open_store(settings)
-        peppers = open_peppers(settings)
+        peppers = open_peppers(settings, clock())
     read_only = given.read_only or settings.desk.read_only
     return open_desk(local_actor(), peppers, clock=clock, read_only=read_only)

@@ -19,6 +19,7 @@ from store.errors import KeydeskError
 from store.rules import price_lists
 from store.rules.text import visible
 from store.tables import Company, Event, InvoiceMonth, Worker
+from store.workers import CALLED_EVERY
 
 _SILENT_AFTER = timedelta(minutes=2)
 _PATIENCE_SECONDS = 10  # with a relay; a worker that delivers waits for minutes, a person who looks does not
@@ -122,16 +123,30 @@ def _clock(now: datetime) -> Finding:
 
 
 def _worker(now: datetime) -> Finding:
-    alive = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.last_tick.desc()).first()
-    if alive is None:
+    newest_first = Worker.select().where(Worker.kind != "job").order_by(Worker.last_tick.desc())
+    staying = newest_first.where(Worker.stopped_at.is_null(), Worker.kind == "stays")
+    ticking = list(staying.where(Worker.last_tick >= now - _SILENT_AFTER))
+    if ticking:
+        named = "; ".join(f"{row.name}, last tick {row.last_tick:%H:%M:%S}Z" for row in ticking)
+        return Finding("ok", "worker", named)
+    called = newest_first.where(Worker.kind == "pass").first()
+    if called is not None and now - called.last_tick <= CALLED_EVERY:
+        return Finding("ok", "worker", f"`keydesk worker --once` came by at {called.last_tick:%H:%M:%S}Z")
+    silent = staying.first()
+    if silent is not None:
         return Finding(
-            "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
+            "wrong", "worker", f"{silent.name} was last heard at {silent.last_tick:%Y-%m-%d %H:%M}Z. Restart it."
         )
-    if now - alive.last_tick > _SILENT_AFTER:
+    if called is not None and called.id == newest_first.get().id:
         return Finding(
-            "wrong", "worker", f"{alive.name} was last heard at {alive.last_tick:%Y-%m-%d %H:%M}Z. Restart it."
+            "wrong",
+            "worker",
+            f"`keydesk worker --once` last came by at {called.last_tick:%Y-%m-%d %H:%M}Z. Have it called every "
+            "5 minutes, by its timer or by cron.",
         )
-    return Finding("ok", "worker", f"{alive.name}, last tick {alive.last_tick:%H:%M:%S}Z")
+    return Finding(
+        "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
+    )
 
 
 def _mail(settings: Settings, patience: float) -> Finding:

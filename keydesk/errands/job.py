@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -21,9 +22,12 @@ from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
 from store.rules.text import visible
+from store.runs import RunRow
 from store.tables import InvoiceMonth
 
 _MAIL = "deliver-mail"
+_PATIENCE_SECONDS = 60  # with a worker that has taken a run first
+_LOOK_SECONDS = 0.2
 # What became of a mail, by the names of delivery.Outcome.
 _BECAME = {
     "sent": "handed over",
@@ -66,14 +70,36 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     for scene in scenes:
         runs.make_due(local_actor(), scene.planned(job, now), now)
     timetable = [line for line in TIMETABLE if line.name == job.name]
-    worker = Worker(clock=clock, log=_Faults(), timetable=timetable, version=__version__)
+    log = _Faults()
+    worker = Worker(clock=clock, log=log, timetable=timetable, version=__version__)
     done = worker.run_due(now)
     worker.end(now)
+    elsewhere = _by_other_workers(job, scenes, log.ran)
     parked = _parked({scene.period for scene in scenes}) if job.name.startswith("invoice-") else []
     for line in parked:
         sys.stderr.write(f"keydesk: {visible(line)}\n")
-    sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed.\n")
-    return int(done.failed > 0 or bool(parked))
+    sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed{_told(elsewhere)}.\n")
+    return int(done.failed > 0 or bool(parked) or any(run.state != "done" for run in elsewhere))
+
+
+def _by_other_workers(job: Job, scenes: Sequence[rehearsal.Scene], ran: Collection[str]) -> list[RunRow]:
+    """The runs that a worker which is up has taken first, as they are when they have ended or after a minute."""
+    wanted = {(scene.zone.name, scene.period) for scene in scenes}
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with session():
+            found = [run for run in runs.of_job(job.name, wanted) if runs.name_of(run) not in ran]
+        if time.monotonic() > give_up or not any(run.state == "running" for run in found):
+            return found
+        time.sleep(_LOOK_SECONDS)
+
+
+def _told(elsewhere: Sequence[RunRow]) -> str:
+    """What became of the runs that other workers have taken, to be put after the count of one's own."""
+    if not elsewhere:
+        return ""
+    states = Counter("to be tried again" if run.state == "due" else run.state for run in elsewhere)
+    return f"; a worker that is up was quicker with {', '.join(f'{states[state]} {state}' for state in sorted(states))}"
 
 
 def _parked(months: set[str]) -> list[str]:
@@ -93,7 +119,7 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     restored.require_released()
     sender, relay, total = Sender(mail.sender, mail.reply_to), Relay(), Counter[str]()
-    name = workers.register(workers.this_host(), __version__, clock())
+    name = workers.register(workers.this_host(), __version__, clock(), kind="job")
     try:
         while True:
             outcome = deliver_slice(
@@ -118,8 +144,14 @@ def _counted(number: int, noun: str) -> str:
 class _Faults(JsonLog):
     """For a person who looks on: only what went wrong, as a sentence on standard error."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: set[str] = set()  # the names of the runs that this process has done or tried
+
     def say(self, fact: str, level: str = "info", **more: Any) -> None:
         """Write one fault."""
+        if fact in {"run.done", "run.failed"}:
+            self.ran.add(str(more["run"]))
         if level != "info":
             why = more.get("reply") or more.get("error") or more.get("text") or ""
             what = " ".join(str(more[name]) for name in ("run", "mail", "worker") if name in more)

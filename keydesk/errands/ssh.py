@@ -61,7 +61,7 @@ def _at_the_desk(actor: Actor, key: PublicKey, settings: Settings, clock: Callab
     """The desk between two events. The second is written however the session ends, short of kill -9."""
     from tui.app import open_desk  # noqa: PLC0415 - sshd asks for keys with this module too, and that must be quick
 
-    peppers = open_peppers(settings)
+    peppers = open_peppers(settings, clock())
     watch = _Watch(actor, key)
     status = 1
     # Until the desk listens for itself, and after it has stopped to.

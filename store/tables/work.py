@@ -1,6 +1,6 @@
 """What the worker does: runs, workers, the clock, refresh markers."""
 
-from peewee import SQL, CharField, Check, ForeignKeyField, IntegerField, TextField
+from peewee import SQL, BigIntegerField, CharField, Check, ForeignKeyField, IntegerField, TextField
 
 from store.fields import DayField, InstantField, JsonField
 from store.tables.companies import Company
@@ -40,7 +40,9 @@ class Worker(Record):
     name = CharField(max_length=64, unique=True)  # host:pid:random
     host = CharField(max_length=64)
     boot_id = CharField(max_length=40)
+    pid_namespace = BigIntegerField(default=0)
     pid = IntegerField()
+    kind = CharField(max_length=8, default="stays", constraints=[Check("kind IN ('stays', 'pass', 'job')")])
     version = CharField(max_length=16)
     started_at = InstantField()
     last_tick = InstantField(index=True)
