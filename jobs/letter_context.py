@@ -315,7 +315,7 @@ def _read(wanted: Any, value: Any, path: str) -> Any:
 def _read_record(wanted: type[Any], value: Any, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise FormatWrong(f"{path} must be an object.")
-    hints = _hints(wanted)
+    hints = _hints(wanted)  # type: ignore[arg-type]
     if value.keys() != hints.keys():
         odd = ", ".join(sorted(map(str, value.keys() ^ hints.keys())))
         raise FormatWrong(f"{path} has unknown or missing names: {odd}.")

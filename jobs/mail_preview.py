@@ -209,7 +209,9 @@ def _key_expired() -> dict[str, Context]:
 
 
 def _sandbox_failed() -> dict[str, Context]:
-    def failed(envelope: Envelope, company: str, message: str, data_from: date | None) -> SandboxFailed:
+    def failed(
+        envelope: Envelope, company: str, message: str, data_from: date | None, quarantined_after: int | None = None
+    ) -> SandboxFailed:
         return SandboxFailed(
             envelope=envelope,
             company=company,
@@ -217,12 +219,14 @@ def _sandbox_failed() -> dict[str, Context]:
             night=date(2026, 11, 23),
             message=message,
             data_from=data_from,
+            quarantined_after=quarantined_after,
         )
 
     said = "pg_restore: error: could not execute query: ERROR: disk full (exit status 1)"
     return {
         "minimal": failed(_MINIMAL, "C", "", None),
         "typical": failed(_envelope("operator"), _COMPANY, said, date(2026, 11, 21)),
+        "quarantined": failed(_envelope("user-to-notify"), _COMPANY, said, date(2026, 11, 20), 3),
         "hostile": failed(_ATTACKED, _HOSTILE, _HOSTILE * 3, date(2026, 11, 21)),
     }
 

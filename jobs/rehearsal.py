@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from jobs.planning import scopes
 from jobs.schedule import TIMETABLE, Job
-from store import companies, installation, invoices, markers, notices, zones
+from store import companies, installation, invoices, marking, notices, zones
 from store.database import db, run_sql, writing
 from store.errors import KeydeskError, Refused
 from store.rules import calendar
@@ -79,7 +79,7 @@ def _notices(scene: Scene) -> Iterator[str]:
 def _markers(scene: Scene) -> Iterator[str]:
     night = date.fromisoformat(scene.period)
     with writing(), db.atomic() as taken_back:
-        markers.create(scene.zone.zone, night, scene.now, hour=installation.get().refresh_hour)
+        marking.create(scene.zone.zone, night, scene.now, hour=installation.get().refresh_hour)
         found = run_sql(_DUE, (scene.period, scene.zone.zone)).fetchall()
         taken_back.rollback()
     for (company,) in found:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import IO, Final
 
-from store import installation, markers
+from store import installation, markers, marking
 from store.actors import WORKER
 from store.errors import Refused
 from store.markers import Claim
@@ -49,7 +49,7 @@ def body(run: RunRow, now: datetime) -> int:
     """Mark the sandboxes of the run's zone for its night; the number of markers written."""
     chosen = installation.get()
     night = date.fromisoformat(run.period)
-    return markers.create(run.scope, night, now, hour=chosen.refresh_hour, window=chosen.refresh_window)
+    return marking.create(run.scope, night, now, hour=chosen.refresh_hour, window=chosen.refresh_window)
 
 
 def refresh_next(

@@ -6,33 +6,40 @@ A token whose lease was given to somebody else finishes nothing.
 
 import hmac
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from store import companies
+from store import companies, sandbox_holds, sandbox_mails
 from store.actors import Actor, require
 from store.change import Change, change
 from store.database import backend, run_sql, session, transact, writing
-from store.errors import NotFound, Refused
+from store.errors import Refused
 from store.fields import seconds
-from store.mail_contexts import owed
-from store.outbox import queue
-from store.recipients import recipients
-from store.rules import calendar
+from store.mail_contexts import instant_text
 from store.rules.key_format import redact
 from store.rules.text import one_line
 from store.tables import RefreshMarker
 
-_REMEMBERED_NIGHTS = 31  # after a longer downtime older nights are not recorded one by one
-_STALE_AFTER_NIGHTS = 3
-_MAIL_IS_USEFUL_FOR = timedelta(days=3)
+_SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
 _CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a limit
 
 
 class LeaseLost(Refused):
     """The claim is over: its lease ran out and the marker went to somebody else, or is due again."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report has made of a claim."""
+
+    company: str  # the company's id in the main system
+    night: date
+    attempt: int
+    state: str  # done, failed; due: it is tried again at `due_at`
+    failures: int  # in a row
+    due_at: datetime | None
+    quarantined: bool
 
 
 @dataclass(frozen=True)
@@ -45,37 +52,6 @@ class Claim:
     night: date
     attempt: int
     lease_until: datetime
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """How old a sandbox is: its newest marker, and the night that it was last refreshed for."""
-
-    night: date
-    state: str
-    message: str | None
-    last_done: date | None
-    last_done_at: datetime | None
-
-
-def create(zone_name: str, night: date, now: datetime, *, hour: int = 2, window: int = 0) -> int:
-    """Mark every sandbox of the zone that is to be refreshed for that night; the number of markers written.
-
-    A company gets one when, at `hour` local time, it was active with API Access enabled and had a live key that covers
-    Sandbox. It falls due within `window` minutes from then on, each company at its own minute. Older markers that
-    nobody took, and nights since the last marked one on which no worker ran, are missed.
-    """
-    zone = calendar.zone(zone_name)
-    with session(), writing():
-        run_sql(_GIVE_UP_OLDER, (seconds(now), night.isoformat(), zone_name))
-        written = 0
-        for missed in _nights_without_worker(zone_name, night):
-            at = seconds(calendar.at_local(missed, hour, 0, zone))
-            written += run_sql(_MISSED, (missed.isoformat(), at, seconds(now), zone_name, *[at] * 6)).rowcount
-        at = seconds(calendar.at_local(night, hour, 0, zone))
-        written += run_sql(_DUE, (night.isoformat(), at, max(1, window * 60), zone_name, *[at] * 5)).rowcount
-        _tell_of_stale(zone_name, night, now)
-        return int(written)
 
 
 def claim(
@@ -124,24 +100,30 @@ def heartbeat(actor: Actor, token: str, lease: timedelta, now: datetime) -> date
         return now + lease
 
 
-def done(actor: Actor, token: str, message: str, now: datetime) -> None:
+def done(actor: Actor, token: str, message: str, now: datetime) -> Report:
     """Report that the sandbox was refreshed. Said twice, it is the same as once."""
     with change(actor, "sandbox.refresh", None, now) as made:
-        _finish(made, token, "done", message)
+        marker = _of(token)
+        if marker.state != "done":
+            _finish(made, marker, "done", message, failures=0)
+        return _report(marker)
 
 
-def fail(actor: Actor, token: str, message: str, now: datetime) -> None:
-    """Report that the refresh failed, and why; those to notify get one mail about this attempt, said twice or once."""
+def fail(actor: Actor, token: str, message: str, now: datetime, *, retry_in: timedelta | None = None) -> Report:
+    """Report that the refresh failed, and why. Said twice, it is the same as once.
+
+    With `retry_in` the night is due again after that, unless a newer one has been marked, and nobody is mailed.
+    Without, those to notify get one mail about this attempt. Too many failures in a row put the sandbox in quarantine:
+    it is not tried again until a person lets it go, and that is mailed whatever was asked for.
+    """
+    if retry_in is not None and not _SOONEST_RETRY <= retry_in <= _LATEST_RETRY:
+        raise Refused("A refresh is tried again after 1 to 1,440 minutes (a day).")
     with change(actor, "sandbox.refresh", None, now) as made:
-        marker = _finish(made, token, "failed", message)
-        if marker is not None:
-            _tell(
-                marker.company_id,
-                f"sandbox_failed:{marker.id}:{marker.attempt}",
-                marker.night,
-                str(marker.message),
-                now,
-            )
+        companies.held(_number_and_company(token)[1])  # of two failures of a company the later counts the earlier
+        marker = _of(token)
+        if marker.state in {"running", "done"}:  # whatever else carries a token was reported as failed before
+            _fail(made, marker, message, retry_in)
+        return _report(marker)
 
 
 def put_back(actor: Actor, token: str) -> None:
@@ -153,71 +135,74 @@ def put_back(actor: Actor, token: str) -> None:
             raise _lost()
 
 
-def again(actor: Actor, marker_id: int, now: datetime) -> None:
-    """Make a marker due once more. Refused unless it failed or was missed and is the company's newest."""
-    marker = RefreshMarker.get_or_none(RefreshMarker.id == marker_id)
-    if marker is None:
-        raise NotFound("There is no such refresh marker any more; go back and look again.")
-    with change(actor, "sandbox.refresh", marker.company_id, now) as made:
-        changed = run_sql(_AGAIN, (seconds(now), marker_id)).rowcount
-        if changed != 1:
-            raise Refused(
-                "Only the newest night of a company can be refreshed again, once it has failed or was missed."
-            )
-        night = f"sandbox night {marker.night}"
-        made.event("sandbox.again", night, marker.company_id, before={"state": marker.state}, after={"state": "due"})
-
-
 def return_expired(now: datetime) -> int:
     """Let go of claims whose lease is over: due again, or missed where a newer night has been marked since."""
     with session(), writing():
         return int(run_sql(_RETURN, (seconds(now),)).rowcount)
 
 
-def freshness(company_id: int) -> Freshness | None:
-    """How fresh the company's sandbox is; None when it was never marked."""
-    with session():
-        rows = RefreshMarker.select().where(RefreshMarker.company == company_id)
-        newest = rows.order_by(RefreshMarker.night.desc()).first()
-        if newest is None:
-            return None
-        last = rows.where(RefreshMarker.state == "done").order_by(RefreshMarker.night.desc()).first()
-    return Freshness(
-        newest.night,
-        newest.state,
-        newest.message,
-        last.night if last else None,
-        last.finished_at if last else None,
+def _fail(made: Change, marker: RefreshMarker, message: str, retry_in: timedelta | None) -> None:
+    failures = 1 + int(run_sql(_FAILED_BEFORE, (marker.company_id, marker.night.isoformat())).fetchone()[0])
+    too_many = failures >= sandbox_holds.QUARANTINED_AFTER
+    retried = retry_in is not None and not too_many and run_sql(_MAY_BE_RETRIED, (marker.id,)).fetchone() is not None
+    if retried and retry_in is not None:
+        _finish(made, marker, "due", message, failures=failures, due_at=made.now + retry_in)
+    else:
+        _finish(made, marker, "failed", message, failures=failures)
+    if too_many:
+        sandbox_holds.quarantine(made, marker.company_id, failures)
+    if not retried:
+        reason = f"sandbox_failed:{marker.id}:{marker.attempt}"
+        told = failures if too_many else 0
+        sandbox_mails.tell(marker.company_id, reason, marker.night, str(marker.message), made.now, failures=told)
+
+
+def _finish(
+    made: Change, marker: RefreshMarker, state: str, message: str, *, failures: int, due_at: datetime | None = None
+) -> None:
+    """Close the marker, or with `due_at` let it wait for its next try."""
+    marker.message = one_line(redact(message), _MESSAGE_LIMIT)
+    at = made.now if due_at is None else None
+    values = (state, marker.message, failures, at and seconds(at), due_at and seconds(due_at), marker.id, marker.token)
+    if run_sql(_FINISH, values).rowcount != 1:
+        if marker.state == "running":
+            raise _lost()
+        said = "done" if marker.state == "done" else "failed"
+        raise Refused(f"This refresh was reported as {said} before; nothing was changed.")
+    marker.state, marker.failures, marker.due_at = state, failures, due_at or marker.due_at
+    after = {"state": state, "message": marker.message, "claimed_by": marker.claimed_by}
+    if due_at is not None:
+        after["due_at"] = instant_text(due_at)
+    act = "sandbox.done" if state == "done" else "sandbox.failed"
+    made.event(act, f"sandbox night {marker.night}", marker.company_id, after=after)
+
+
+def _report(marker: RefreshMarker) -> Report:
+    return Report(
+        company=companies.get(marker.company_id).external_id,
+        night=marker.night,
+        attempt=marker.attempt,
+        state=marker.state,
+        failures=marker.failures or 0,
+        due_at=marker.due_at if marker.state == "due" else None,
+        quarantined="quarantine" in sandbox_holds.standing(marker.company_id),
     )
 
 
-def _finish(made: Change, token: str, state: str, message: str) -> RefreshMarker | None:
-    """Close the marker; None when the same was reported before."""
-    marker = _of(token)
-    if marker.state == state:
-        return None
-    said = one_line(redact(message), _MESSAGE_LIMIT)
-    changed = run_sql(
-        "UPDATE refresh_marker SET state = ?, message = ?, finished_at = ?, lease_until = NULL "
-        "WHERE id = ? AND token = ? AND state = 'running'",
-        (state, said, seconds(made.now), marker.id, token),
-    ).rowcount
-    if changed != 1:
-        if marker.state in {"done", "failed"}:
-            raise Refused(f"This refresh was reported as {marker.state} before; nothing was changed.")
+def _number_and_company(token: str) -> tuple[int, int]:
+    """The marker that the token names, and its company; Refused when it can be no token."""
+    number = token.partition(".")[0]
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise Refused("This is not a token of a claim; `keydesk sandbox next` prints one.")
+    found = run_sql("SELECT company_id FROM refresh_marker WHERE id = ?", (int(number),)).fetchone()
+    if found is None:
         raise _lost()
-    after = {"state": state, "message": said, "claimed_by": marker.claimed_by}
-    made.event(f"sandbox.{state}", f"sandbox night {marker.night}", marker.company_id, after=after)
-    marker.state, marker.message = state, said
-    return marker
+    return int(number), int(found[0])
 
 
 def _of(token: str) -> RefreshMarker:
     """The marker that the token was given for, as it stands in this transaction. LeaseLost when it has another now."""
-    number = token.partition(".")[0]
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise Refused("This is not a token of a claim; `keydesk sandbox next` prints one.")
-    query = RefreshMarker.select().where(RefreshMarker.id == int(number))
+    query = RefreshMarker.select().where(RefreshMarker.id == _number_and_company(token)[0])
     marker = (query.for_update() if backend() == "postgresql" else query).first()
     if marker is None or not hmac.compare_digest((marker.token or "").encode(), token.encode()):
         raise _lost()
@@ -229,84 +214,6 @@ def _lost() -> LeaseLost:
     return LeaseLost("The lease of this claim is lost: the refresh is due again or somebody else has taken it.")
 
 
-def _nights_without_worker(zone_name: str, night: date) -> list[date]:
-    last = run_sql(_LAST_MARKED, (zone_name, night.isoformat())).fetchone()[0]
-    if last is None:
-        return []
-    first = max(date.fromisoformat(last) + timedelta(days=1), night - timedelta(days=_REMEMBERED_NIGHTS))
-    zone = calendar.zone(zone_name)
-    nights = [first + timedelta(days=days) for days in range((night - first).days)]
-    return [each for each in nights if _exists(each, zone)]
-
-
-def _exists(day: date, zone: Any) -> bool:
-    """Whether the zone had that day at all."""
-    return calendar.start_of_day(day, zone) < calendar.start_of_day(day + timedelta(days=1), zone)
-
-
-def _tell_of_stale(zone_name: str, night: date, now: datetime) -> None:
-    """One mail for each time that a sandbox which used to be refreshed is left alone."""
-    recent, limit = night - timedelta(days=_REMEMBERED_NIGHTS), night - timedelta(days=_STALE_AFTER_NIGHTS)
-    values = (zone_name, night.isoformat(), recent.isoformat(), limit.isoformat())
-    for company_id, last in run_sql(_STALE, values).fetchall():
-        message = f"No refresh has been reported since the night of {last}."
-        _tell(int(company_id), f"sandbox_stale:{company_id}:{last}", night - timedelta(days=1), message, now)
-
-
-def _tell(company_id: int, reason: str, night: date, message: str, now: datetime) -> None:
-    company = companies.get(company_id)
-    last_done = run_sql(_LAST_DONE, (company_id,)).fetchone()[0]
-    context = {
-        "company": company.name,
-        "zone": company.time_zone,
-        "night": night.isoformat(),
-        "message": message,
-        "data_from": last_done,
-    }
-    mails = (owed("sandbox_failed", company, each, reason, context) for each in recipients(company_id))
-    queue([replace(mail, useless_after=now + _MAIL_IS_USEFUL_FOR) for mail in mails], now)
-
-
-_DUE = """
-    INSERT INTO refresh_marker (company_id, night, state, due_at, attempt)
-    SELECT c.id, ?, 'due', ? + (c.id * 48271) % ?, 0
-      FROM company c
-      JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
-     WHERE c.time_zone = ? AND (c.deactivated_at IS NULL OR c.deactivated_at > ?) AND i.enabled_at <= ?
-       AND EXISTS (SELECT 1 FROM api_key k
-                    WHERE k.company_id = c.id AND k.environment IN ('sandbox', 'all') AND k.created_at <= ?
-                      AND k.ends_at > ? AND (k.revoked_at IS NULL OR k.revoked_at > ?))
-     ORDER BY c.id
-    ON CONFLICT (company_id, night) DO NOTHING
-"""
-
-# As things stood on a past night: a key may have been given a new date since, API Access switched.
-_MISSED = """
-    INSERT INTO refresh_marker (company_id, night, state, due_at, finished_at, attempt)
-    SELECT c.id, ?, 'missed', ?, ?, 0
-      FROM company c
-      JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
-     WHERE c.time_zone = ? AND c.created_at <= ? AND (c.deactivated_at IS NULL OR c.deactivated_at > ?)
-       AND EXISTS (SELECT 1 FROM integration_span s
-                    WHERE s.integration_id = i.id AND s.started_at <= ? AND (s.ended_at IS NULL OR s.ended_at > ?))
-       AND EXISTS (SELECT 1 FROM api_key k JOIN key_span s ON s.key_id = k.id
-                    WHERE k.company_id = c.id AND k.environment IN ('sandbox', 'all')
-                      AND s.started_at <= ? AND s.ended_at > ?)
-     ORDER BY c.id
-    ON CONFLICT (company_id, night) DO NOTHING
-"""
-
-_GIVE_UP_OLDER = """
-    UPDATE refresh_marker SET state = 'missed', finished_at = ?
-     WHERE state IN ('due', 'running') AND state = 'due' AND night < ?
-       AND company_id IN (SELECT id FROM company WHERE time_zone = ?)
-"""
-
-_LAST_MARKED = """
-    SELECT max(m.night) FROM refresh_marker m JOIN company c ON c.id = m.company_id
-     WHERE c.time_zone = ? AND m.night < ?
-"""
-
 # The list of states is that of the partial index; SQLite uses it only where it stands word for word.
 _NEXT = """
     SELECT m.id, c.external_id, c.name, m.night, m.attempt
@@ -314,9 +221,10 @@ _NEXT = """
      WHERE m.state IN ('due', 'running') AND m.state = 'due' AND m.due_at <= ? AND c.deactivated_at IS NULL
        AND EXISTS (SELECT 1 FROM integration i
                     WHERE i.company_id = c.id AND i.code = 'api_access' AND i.enabled_at IS NOT NULL)
+       AND NOT EXISTS (SELECT 1 {open})
      ORDER BY m.due_at, m.id
      LIMIT ?
-"""
+""".replace("{open}", sandbox_holds.standing_at("c.id", "m.night"))
 
 _RUNNING = "SELECT count(*) FROM refresh_marker WHERE state IN ('due', 'running') AND state = 'running'"
 
@@ -331,29 +239,29 @@ _RETURN = """
        SET state = CASE WHEN EXISTS (SELECT 1 FROM refresh_marker newer
                                       WHERE newer.company_id = refresh_marker.company_id
                                         AND newer.night > refresh_marker.night)
-                        THEN 'missed' ELSE 'due' END,
+                        THEN CASE WHEN failures IS NULL OR message IS NULL THEN 'missed' ELSE 'failed' END
+                        WHEN EXISTS (SELECT 1 {open}) THEN 'held'
+                        ELSE 'due' END,
            token = NULL, lease_until = NULL
      WHERE state IN ('due', 'running') AND state = 'running' AND lease_until <= ?
-"""
+""".replace("{open}", sandbox_holds.standing_at("refresh_marker.company_id", "refresh_marker.night"))
 
-_AGAIN = """
+_FINISH = """
     UPDATE refresh_marker
-       SET state = 'due', due_at = ?, token = NULL, finished_at = NULL, message = NULL
-     WHERE id = ? AND state IN ('failed', 'missed')
+       SET state = ?, message = ?, failures = ?, finished_at = ?, due_at = COALESCE(?, due_at), lease_until = NULL
+     WHERE id = ? AND token = ? AND state = 'running'
+"""
+
+# What was reported last, for this night or one before it; where nobody has reported since a person let go: 0.
+_FAILED_BEFORE = """
+    SELECT COALESCE((SELECT failures FROM refresh_marker
+                      WHERE company_id = ? AND night <= ? AND failures IS NOT NULL ORDER BY night DESC LIMIT 1), 0)
+"""
+
+_MAY_BE_RETRIED = """
+    SELECT m.id FROM refresh_marker m
+     WHERE m.id = ?
        AND NOT EXISTS (SELECT 1 FROM refresh_marker newer
-                        WHERE newer.company_id = refresh_marker.company_id AND newer.night > refresh_marker.night)
-"""
-
-_LAST_DONE = "SELECT max(night) FROM refresh_marker WHERE company_id = ? AND state = 'done'"
-
-_STALE = """
-    SELECT m.company_id, max(d.night)
-      FROM refresh_marker m
-      JOIN company c ON c.id = m.company_id AND c.time_zone = ?
-      JOIN refresh_marker d ON d.company_id = m.company_id AND d.state = 'done'
-     WHERE m.night = ? AND d.night >= ?
-       AND NOT EXISTS (SELECT 1 FROM refresh_marker f
-                        WHERE f.company_id = m.company_id AND f.state = 'failed' AND f.night > d.night)
-     GROUP BY m.company_id
-    HAVING max(d.night) <= ?
-"""
+                        WHERE newer.company_id = m.company_id AND newer.night > m.night)
+       AND NOT EXISTS (SELECT 1 {open})
+""".replace("{open}", sandbox_holds.standing_at("m.company_id", "m.night"))

@@ -8,10 +8,11 @@ import pytest
 from cast import LONG_AGO, NOON, OLAV, Cast, arrive, company, enable, key_of, user
 
 from jobs.sandbox_refresh import Command, refresh_next
-from store import integrations, keys, markers
+from store import integrations, keys, markers, marking, sandbox_holds
 from store.actors import Actor
 from store.errors import NotAllowed, Refused
-from store.markers import Freshness, LeaseLost
+from store.listings import sandboxes
+from store.markers import LeaseLost
 from store.tables import Company, Email, Event, RefreshMarker
 
 NIGHT = date(2026, 11, 23)
@@ -31,7 +32,7 @@ def with_sandbox() -> Cast:
 
 
 def create(night: date = NIGHT, now: datetime | None = None, zone: str = "Europe/Oslo") -> int:
-    return markers.create(zone, night, now or TWO_OCLOCK + (night - NIGHT))
+    return marking.create(zone, night, now or TWO_OCLOCK + (night - NIGHT))
 
 
 def claim(now: datetime = TWO_OCLOCK, limit: int = 10, by: str = "pipeline") -> list[markers.Claim]:
@@ -43,6 +44,11 @@ def states() -> list[tuple[str, date, str]]:
     return [(row.company.external_id, row.night, row.state) for row in rows]
 
 
+def freshness(of: Company) -> tuple[object, ...]:
+    row = sandboxes.of(of.id)
+    return row.night, row.state, row.message, row.last_done, row.last_done_at
+
+
 def failures_mailed() -> list[str]:
     return [mail.recipient for mail in Email.select().where(Email.kind == "sandbox_failed").order_by(Email.id)]
 
@@ -50,7 +56,7 @@ def failures_mailed() -> list[str]:
 def test_each_company_with_a_live_key_that_covers_sandbox_is_marked_once_a_night(empty_store: str) -> None:
     with_sandbox()
 
-    counts = [create(), create(), markers.create("Europe/Copenhagen", NIGHT, TWO_OCLOCK)]
+    counts = [create(), create(), marking.create("Europe/Copenhagen", NIGHT, TWO_OCLOCK)]
 
     assert (counts, states()) == ([1, 0, 0], [("nordlys", NIGHT, "due")])
 
@@ -156,7 +162,7 @@ def test_what_is_done_is_done_and_may_be_said_twice(empty_store: str) -> None:
     markers.done(OLAV, taken.token, "412 tables", NOON)
     markers.done(OLAV, taken.token, "412 tables", NOON + HALF_AN_HOUR)
 
-    assert markers.freshness(people.nordlys.id) == Freshness(NIGHT, "done", "412 tables", NIGHT, NOON)
+    assert freshness(people.nordlys) == (NIGHT, "done", "412 tables", NIGHT, NOON)
     assert [event.after for event in Event.select().where(Event.act == "sandbox.done")] == [
         {"state": "done", "message": "412 tables", "claimed_by": "pipeline"}
     ]
@@ -180,10 +186,9 @@ def test_a_failure_is_told_once_to_those_to_notify_with_what_the_sandbox_still_h
         "night": "2026-11-24",
         "message": "disk full on db7",
         "data_from": "2026-11-23",
+        "quarantined_after": None,
     }
-    assert markers.freshness(people.nordlys.id) == Freshness(
-        NIGHT + DAY, "failed", "disk full on db7", NIGHT, TWO_OCLOCK
-    )
+    assert freshness(people.nordlys) == (NIGHT + DAY, "failed", "disk full on db7", NIGHT, TWO_OCLOCK)
 
 
 def test_a_claim_that_outlives_its_lease_goes_to_the_next_and_its_holder_has_lost_it(empty_store: str) -> None:
@@ -270,7 +275,7 @@ def test_a_night_that_fails_once_more_is_mailed_once_more(empty_store: str) -> N
     create()
     for hours in (0, 3):
         markers.fail(OLAV, claim(TWO_OCLOCK + timedelta(hours=hours))[0].token, "disk full", NOON)
-        markers.again(OLAV, RefreshMarker.get().id, TWO_OCLOCK + timedelta(hours=2))
+        sandbox_holds.again(OLAV, RefreshMarker.get().id, TWO_OCLOCK + timedelta(hours=2))
 
     assert failures_mailed() == ["ase@nordlys.example", "drift@nordlys.example"] * 2
 
@@ -281,11 +286,11 @@ def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store
     markers.fail(OLAV, claim()[0].token, "disk full", NOON)
     failed = RefreshMarker.get()
 
-    markers.again(OLAV, failed.id, NOON)
+    sandbox_holds.again(OLAV, failed.id, NOON)
 
     assert states() == [("nordlys", NIGHT, "due")]
     with pytest.raises(Refused, match="Only the newest night"):
-        markers.again(OLAV, failed.id, NOON)
+        sandbox_holds.again(OLAV, failed.id, NOON)
 
 
 def test_a_sandbox_left_alone_for_three_nights_is_told_of_once(empty_store: str) -> None:

@@ -20,7 +20,7 @@ from jobs import metrics
 from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.metrics import Metrics
 from jobs.smtp_session import SmtpSession
-from store import database, figures, installation, markers, outbox, restored, runs
+from store import database, figures, installation, markers, marking, outbox, restored, runs
 from store.actors import WORKER
 from store.errors import Refused
 from store.installation import Installation
@@ -126,10 +126,10 @@ def test_refreshes_the_clock_and_a_held_store_are_told(empty_store: str) -> None
     people = arrive()
     enable(people.nordlys, people.ase, now=LONG_AGO)
     key_of(people.ase, environment="sandbox", expires_on=date(2027, 11, 23), now=LONG_AGO)
-    markers.create("Europe/Oslo", date(2026, 11, 22), NOON - timedelta(days=1))
+    marking.create("Europe/Oslo", date(2026, 11, 22), NOON - timedelta(days=1))
     (claim,) = markers.claim(WORKER, 1, timedelta(hours=1), NOON - timedelta(days=1), "pipeline")
     markers.done(WORKER, claim.token, "", NOON - timedelta(hours=23))
-    markers.create("Europe/Oslo", date(2026, 11, 23), NOON)
+    marking.create("Europe/Oslo", date(2026, 11, 23), NOON)
     database.run_sql("INSERT INTO clock_seen (id, max_seen) VALUES (1, ?)", (int((NOON - MINUTE).timestamp()),))
     restored.hold(WORKER, "a test", NOON)
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from cast import LONG_AGO, OLAV, arrive, company, enable, key_of, user
 
-from store import markers
+from store import markers, marking
 from store.tables import RefreshMarker
 
 NIGHT = date(2026, 11, 23)
@@ -28,7 +28,7 @@ def test_a_window_spreads_the_night_and_each_company_keeps_its_minute(empty_stor
     waits = []
     for days in range(2):
         night, hour = NIGHT + days * DAY, TWO_OCLOCK + days * DAY
-        markers.create("Europe/Oslo", night, hour, window=60)
+        marking.create("Europe/Oslo", night, hour, window=60)
         rows = RefreshMarker.select().where(RefreshMarker.night == night).order_by(RefreshMarker.company)
         waits.append([row.due_at - hour for row in rows])
 
@@ -41,14 +41,14 @@ def test_a_window_spreads_the_night_and_each_company_keeps_its_minute(empty_stor
 def test_without_a_window_all_are_due_at_the_hour(empty_store: str) -> None:
     with_sandboxes(2)
 
-    markers.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
+    marking.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
 
     assert [row.due_at for row in RefreshMarker.select()] == [TWO_OCLOCK, TWO_OCLOCK]
 
 
 def test_no_more_are_claimed_at_once_than_may_be(empty_store: str) -> None:
     with_sandboxes(3)
-    markers.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
+    marking.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
 
     def taken(now: datetime = TWO_OCLOCK) -> list[markers.Claim]:
         return markers.claim(OLAV, 10, HALF_AN_HOUR, now, "pipeline", at_once=2)

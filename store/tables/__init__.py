@@ -23,7 +23,8 @@ from store.tables.companies import (
 from store.tables.installation import Admin, AdminKey, Event, Setting
 from store.tables.mail import Email, Notice
 from store.tables.record import Record
-from store.tables.work import ClockSeen, RefreshMarker, Run, Worker
+from store.tables.sandbox import RefreshMarker, SandboxHold
+from store.tables.work import ClockSeen, Run, Worker
 
 __all__ = [
     "TABLES",
@@ -50,6 +51,7 @@ __all__ = [
     "Record",
     "RefreshMarker",
     "Run",
+    "SandboxHold",
     "Setting",
     "UsageBatch",
     "UsageDay",
@@ -64,6 +66,6 @@ TABLES: tuple[type[Model], ...] = (
     Company, CompanyBilling, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail,
     Key, KeySpan, LastUse,
     Email, Notice,
-    Run, Worker, ClockSeen, RefreshMarker,
+    Run, Worker, ClockSeen, RefreshMarker, SandboxHold,
     PriceList, ContractTerm, UsageBatch, UsageDay, InvoiceMonth, InvoiceLine,
 )

@@ -1,9 +1,8 @@
-"""What the worker does: runs, workers, the clock, refresh markers."""
+"""What the worker does: runs, workers, the clock."""
 
-from peewee import SQL, BigIntegerField, CharField, Check, ForeignKeyField, IntegerField, TextField
+from peewee import SQL, BigIntegerField, CharField, Check, IntegerField, TextField
 
-from store.fields import DayField, InstantField, JsonField
-from store.tables.companies import Company
+from store.fields import InstantField, JsonField
 from store.tables.record import Record
 
 
@@ -54,26 +53,3 @@ class ClockSeen(Record):
     """The latest instant that a worker has planned for; a clock that leaps far past it is held, not believed."""
 
     max_seen = InstantField()
-
-
-class RefreshMarker(Record):
-    """That a company's sandbox is to be, is being, or has been refreshed from production for one night."""
-
-    company_id: int
-    company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
-    night = DayField(index=True)
-    state = CharField(max_length=8, constraints=[Check("state IN ('due', 'running', 'done', 'failed', 'missed')")])
-    due_at = InstantField()
-    attempt = IntegerField(default=0)
-    token = CharField(max_length=40, null=True)
-    claimed_by = CharField(max_length=64, null=True)
-    lease_until = InstantField(null=True)
-    started_at = InstantField(null=True)
-    finished_at = InstantField(null=True)
-    message = TextField(null=True)
-
-    class Meta:
-        indexes = (
-            (("company", "night"), True),
-            SQL("CREATE INDEX refresh_marker_pending ON refresh_marker (due_at, id) WHERE state IN ('due', 'running')"),
-        )

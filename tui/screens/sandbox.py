@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from store import markers
+from store import sandbox_holds
 from store.listings import nights
 from store.listings.companies import CompanyRow
 from store.listings.nights import NightRow
@@ -67,4 +67,4 @@ class Sandbox(Section):
 
     async def _again(self, row: NightRow) -> None:
         desk = self.desk
-        await key_acts.carried_out(self.app, desk, lambda: markers.again(desk.actor, row.id, desk.clock()))
+        await key_acts.carried_out(self.app, desk, lambda: sandbox_holds.again(desk.actor, row.id, desk.clock()))
