@@ -63,7 +63,7 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
 def cleaned(record: Record, *, links_broken: bool) -> Record:
     """The same record with every text in it cleaned, and with what looks like a link broken where that is asked for."""
     values: dict[str, Any] = {}
-    for name, rule in _rules(type(record)):
+    for name, rule in _rules(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
         if isinstance(value, str):
             values[name] = _cleaned_text(value, rule, links_broken=links_broken)
