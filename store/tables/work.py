@@ -24,6 +24,7 @@ class Run(Record):
     started_at = InstantField(null=True)
     finished_at = InstantField(null=True)
     rows = IntegerField(null=True)  # how many facts it wrote
+    cursor = BigIntegerField(null=True)  # how far its slices have come: another attempt goes on after that
     error = TextField(null=True)
 
     class Meta:
