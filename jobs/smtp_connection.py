@@ -5,6 +5,8 @@ import smtplib
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -20,12 +22,16 @@ _LINE_LENGTH: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. A short wait after the dot makes duplicates (RFC 5321 4.5.3.2.6); `mail` bounds one mail as a whole."""
+    """Seconds. A short wait after the dot makes duplicates (RFC 5321 4.5.3.2.6), so the body has a time of its own.
+
+    `offer` bounds all that is said before the body, a second connection included; `dot` the body and its answer. One
+    mail takes no longer than both together, which must be less than the outbox's lease and the watchdog's patience.
+    """
 
     connect: float = 15
-    command: float = 300
+    command: float = 120
     dot: float = 600
-    mail: float = 1200
+    offer: float = 240
 
 
 class NoWayError(Exception):
@@ -61,12 +67,43 @@ class Client(smtplib.SMTP):
 
     def ask(self, phase: Phase, command: str, *wanted: int) -> None:
         """Say one command; NoWayError with the answer to give unless the reply has a wanted code."""
+        self.ask_each((phase, command, wanted))
+
+    def ask_each(self, *commands: tuple[Phase, str, tuple[int, ...]]) -> None:
+        """Say the commands one after the other, or all at once where the server takes that (RFC 2920).
+
+        NoWayError with the answer to give at the first reply that has no wanted code.
+        """
+        at_once = len(commands) > 1 and self.has_extn("pipelining")
+        if at_once:
+            self._say(commands[0][0], *(command for _, command, _ in commands))
+        for number, (phase, command, wanted) in enumerate(commands, 1):
+            if not at_once:
+                self._say(phase, command)
+            code, reply = self._heard(phase)
+            if code not in wanted:
+                if at_once:
+                    self._take_back(commands[number:])
+                raise NoWayError(refused(phase, code, shown(reply)))
+
+    def _say(self, phase: Phase, *commands: str) -> None:
         try:
-            code, reply = self.docmd(command)
+            self.send("".join(f"{command}\r\n" for command in commands))
         except (OSError, smtplib.SMTPException) as error:
             raise NoWayError(TryLater(phase, NO_REPLY, shown(error), of_relay=True)) from None
-        if code not in wanted:
-            raise NoWayError(refused(phase, code, shown(reply)))
+
+    def _heard(self, phase: Phase) -> tuple[int, bytes]:
+        try:
+            return self.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            raise NoWayError(TryLater(phase, NO_REPLY, shown(error), of_relay=True)) from None
+
+    def _take_back(self, said: Sequence[tuple[Phase, str, tuple[int, ...]]]) -> None:
+        """Hear what becomes of commands that were said too soon; a server that now waits for a body is hung up on."""
+        with suppress(NoWayError):
+            for phase, _, wanted in said:
+                if self._heard(phase)[0] in wanted and phase == "data":
+                    self.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ import select
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from threading import Timer
 from types import TracebackType
 from typing import Final, Self
 
+from jobs.deadline import Deadline
 from jobs.smtp_answers import (
     NO_REPLY,
     Answer,
@@ -69,7 +69,8 @@ class SmtpSession:
             self._server.trust()  # an unreadable CA file is told now, not with the first mail
         self._client: Client | None = None
         self._mails = 0
-        self._too_late = False
+        self._is_clean = True  # nothing of an earlier mail is left on the connection
+        self._deadline = Deadline(self._hang_up)
 
     def __repr__(self) -> str:
         return f"SmtpSession({self._server!r})"
@@ -84,11 +85,13 @@ class SmtpSession:
 
     def check(self) -> TryLater | BadAddress | StopRun | None:
         """Connect and log in without sending anything; None when that works."""
-        with self._bounded():
-            try:
-                self._connected()
-            except NoWayError as no_way:
-                return no_way.answer
+        self._deadline.set(self._server.timeouts.offer)
+        try:
+            self._connected()
+        except NoWayError as no_way:
+            return no_way.answer
+        finally:
+            self._deadline.lift()
         return None
 
     def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
@@ -103,14 +106,21 @@ class SmtpSession:
             return StopRun(
                 "mail", NO_REPLY, "No mail server can be told of the sender's address; correct the settings."
             )
-        with self._bounded():
+        self._deadline.set(self._server.timeouts.offer)
+        try:
             answer = self._offered(sender, recipient, len(raw))
-            if _lost_on_the_way(answer) and not self._too_late:
+            if _lost_on_the_way(answer) and not self._deadline.has_passed:
                 answer = self._offered(sender, recipient, len(raw))
             return answer or self._handed_over(raw, before_body)
+        finally:
+            self._deadline.lift()
 
     def close(self) -> None:
         """Take leave; what the server says to that does not matter, the mails are with it."""
+        self._deadline.close()
+        self._take_leave()
+
+    def _take_leave(self) -> None:
         if self._client is not None and self._client.sock is not None:
             with suppress(OSError, smtplib.SMTPException):
                 self._client.sock.settimeout(self._server.timeouts.connect)
@@ -122,10 +132,13 @@ class SmtpSession:
         try:
             client = self._ready()
             self._mails += 1
+            self._is_clean = False
             sized = f" SIZE={size}" if client.has_extn("size") else ""
-            client.ask("mail", f"MAIL FROM:<{sender}>{sized}", 250)
-            client.ask("rcpt", f"RCPT TO:<{recipient}>", 250, 251, 252)
-            client.ask("data", "DATA", 354)
+            client.ask_each(
+                ("mail", f"MAIL FROM:<{sender}>{sized}", (250,)),
+                ("rcpt", f"RCPT TO:<{recipient}>", (250, 251, 252)),
+                ("data", "DATA", (354,)),
+            )
         except NoWayError as no_way:
             if _is_of_relay(no_way.answer):
                 self._drop()
@@ -139,6 +152,7 @@ class SmtpSession:
             return TryLater("body", NO_REPLY, "The connection was closed before the body went.", of_relay=True)
         try:
             before_body()
+            self._deadline.set(self._server.timeouts.dot)
             early = _body_sent(client, client.sock, raw)
             answer = early or _dot_sent(client, client.sock, self._server.timeouts.dot)
         except BaseException:
@@ -146,12 +160,13 @@ class SmtpSession:
             raise
         if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
             self._drop()
+        self._is_clean = isinstance(answer, Delivered)
         return answer
 
     def _ready(self) -> Client:
         """A connection on which nothing of an earlier mail is left; one that does not answer to that is opened anew."""
         client = self._connected()
-        if self._mails:
+        if not self._is_clean:
             try:
                 client.ask("reset", "RSET", 250)
             except NoWayError:
@@ -161,10 +176,10 @@ class SmtpSession:
 
     def _connected(self) -> Client:
         if self._client is not None and (self._client.sock is None or self._mails >= _MAILS_A_CONNECTION):
-            self.close()
+            self._take_leave()
         if self._client is None:
             self._client = Client(local_hostname="localhost")
-            self._mails = 0
+            self._mails, self._is_clean = 0, True
             try:
                 connect(self._server, self._client)
             except BaseException:
@@ -179,20 +194,8 @@ class SmtpSession:
                 self._client.close()
         self._client = None
 
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
-        """End one mail's whole conversation after a while: a socket's own timeout starts anew with every byte."""
-        self._too_late = False
-        timer = Timer(self._server.timeouts.mail, self._hang_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
     def _hang_up(self) -> None:
-        self._too_late = True
+        """In the deadline's thread."""
         client = self._client
         if client is not None and client.sock is not None:
             with suppress(OSError):

@@ -26,7 +26,7 @@ from store.errors import SettingsWrong
 SENDER = "keys@nordlys.example"
 KARI = "kari@fjordfisk.example"
 MAIL = b"Subject: hello\r\n\r\nHello\r\n.with a dot\r\n"
-PATIENCE = Timeouts(connect=2, command=2, dot=0.2, mail=5)
+PATIENCE = Timeouts(connect=2, command=2, dot=0.2, offer=5)
 CertificateFor = Callable[[str], ssl.SSLContext]
 GONE = "The mail server closed the connection or did not speak SMTP."
 
@@ -166,7 +166,7 @@ def test_a_server_that_greets_oddly_gets_no_mail(said: list[bytes], answer: Answ
 
 
 def test_a_mail_takes_no_longer_than_it_may_however_patient_each_step_is() -> None:
-    patient = Timeouts(connect=5, command=60, dot=60, mail=0.2)
+    patient = Timeouts(connect=5, command=60, dot=60, offer=0.2)
     with canned_server(b"220 hi\r\n", hang_up=False) as port, plain(port, patient) as session:
         assert session.deliver(SENDER, KARI, MAIL, pytest.fail) == TryLater("greeting", 0, GONE, of_relay=True)
 

@@ -154,7 +154,7 @@ def _mail(settings: Settings, patience: float) -> Finding:
     if not mail.host:
         return Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     try:
-        timeouts = Timeouts(connect=patience, command=patience, mail=3 * patience)
+        timeouts = Timeouts(connect=patience, command=patience, offer=3 * patience)
         with session_for(mail, settings.mail_password(), timeouts) as relay:
             refusal = relay.check()
     except KeydeskError as error:
