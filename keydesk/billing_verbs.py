@@ -41,11 +41,14 @@ def invoice(verb: argparse.ArgumentParser) -> None:
         act = new_act(acts, name, text)
         act.add_argument("company", metavar="COMPANY", help="its external id")
         act.add_argument("month", type=month, metavar="MONTH", help="as 2026-11")
+        act.add_argument("--json", action="store_true", help="all that is stored, for other programs")
     act.add_argument("line", metavar="LINE", help="as `invoice show` names it: access, extra_key, overuse_data ...")
     preview = new_act(acts, "preview", "the present month so far, and to its end if nothing changes any more")
     preview.add_argument("company", metavar="COMPANY", help="its external id")
     preview.add_argument("--month", type=month, metavar="MONTH", help="another month")
     _decisions(acts)
+    _transfers(acts)
+    _policy(new_act(acts, "policy", "how the terms are read where they can be read in more than one way"))
     _export(new_act(acts, "export", "the final documents of a month, for accounting and as e-invoices"))
 
 
@@ -68,6 +71,32 @@ def _decisions(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         act.add_argument("--company", metavar="ID", help="only this company, by its external id (default: all)")
     for act in (review, decide, release, credit, verify):
         act.set_defaults(errand="invoice_acts")
+
+
+def _transfers(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    hold_back = new_act(acts, "hold-back", "keep a final line out of every export")
+    let_go = new_act(acts, "let-go", "have a line that was held back exported after all")
+    for act in (hold_back, let_go):
+        act.set_defaults(errand="invoice_acts")
+        act.add_argument("company", metavar="COMPANY", help="its external id")
+        act.add_argument("month", type=month, metavar="MONTH", help="as 2026-11")
+        act.add_argument("line", metavar="LINE", help="as `invoice show` names it: access, extra_key ...")
+        act.add_argument(
+            "--revision", type=number, metavar="N", help="of the month (default: the newest with the line)"
+        )
+    hold_back.add_argument("--reason", required=True, metavar="TEXT", help="kept in the audit log")
+
+
+def _policy(policy: argparse.ArgumentParser) -> None:
+    policy.set_defaults(errand="invoice_policy")
+    policy.add_argument(
+        "answers",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="another choice; without one, all choices are listed. Without --yes, only say what it would change",
+    )
+    policy.add_argument("--reason", metavar="TEXT", help="kept in the audit log; needed with --yes")
+    policy.add_argument("--yes", action="store_true", help="save it, for all companies")
 
 
 def _export(export: argparse.ArgumentParser) -> None:

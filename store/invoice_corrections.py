@@ -43,6 +43,19 @@ class Correction:
         """All lines, the credit first."""
         return (*self.credit, *self.rebill)
 
+    def told(self) -> tuple[str, ...]:
+        """What each line was invoiced at and is now, such as "extra_key: NOK 98.00 becomes NOK 49.00"."""
+        was, now = _amounts(self.credit), _amounts(self.rebill)
+        said = []
+        for line_key in dict.fromkeys((*was, *now)):
+            before, after = (amount(net, self.currency) for net in (-was.get(line_key, 0), now.get(line_key, 0)))
+            said.append(f"{line_key}: {before} {'stays' if before == after else f'becomes {after}'}")
+        said += [
+            f"{row['line_key']}: {amount(row['net_minor'], self.currency)} is asked in the next draft"
+            for row in self.undecided
+        ]
+        return tuple(said)
+
     def sentence(self, month: str) -> str:
         """Such as "October 2026 changes from NOK 272.00 to NOK 125.00."."""
         before = -invoice_rows.net_of(self.credit)
@@ -53,18 +66,22 @@ class Correction:
 def preview(company_id: int, month: str, now: datetime) -> Correction:
     """What `credit_and_rebill` would write. Refused when the month is not final, or nothing would change."""
     company = companies.get(company_id)
-    return _correction(company, _final(company, month), now)
+    return _correction(company, _newest(company, month, hold=False), now)
 
 
-def credit_and_rebill(actor: Actor, company_id: int, month: str, reason: str, now: datetime) -> Correction:
+def credit_and_rebill(
+    actor: Actor, company_id: int, month: str, reason: str, now: datetime, seen: Correction | None = None
+) -> Correction:
     """Take back what was invoiced for a final month and bill it as the facts stand now; those to be notified are told.
 
-    Refused when the month is not final, or when nothing would change.
+    Refused when the month is not final, when nothing would change, or when it is not what somebody has `seen` before.
     """
     with change(actor, "invoice.correct", company_id, now) as made:
         company = companies.held(company_id)
-        final = _final(company, month)
+        final = _newest(company, month, hold=True)
         correction = _correction(company, final, now)
+        if seen is not None and (seen.revision, seen.told()) != (correction.revision, correction.told()):
+            raise Refused(f"What {month} of {company.name} becomes has changed meanwhile; look at it again.")
         explained = check_name(reason, "reason", limit=200)
         row = InvoiceMonth.create(
             company=company_id,
@@ -102,11 +119,11 @@ def credit_and_rebill(actor: Actor, company_id: int, month: str, reason: str, no
     return correction
 
 
-def _final(company: Company, month: str) -> InvoiceMonth:
-    """The newest revision of the month."""
+def _newest(company: Company, month: str, *, hold: bool) -> InvoiceMonth:
+    """The newest revision of the month, held against others until the transaction ends; Refused unless it is final."""
     query = InvoiceMonth.select().where(InvoiceMonth.company == company.id, InvoiceMonth.month == month)
     query = query.order_by(InvoiceMonth.revision.desc())
-    found: InvoiceMonth | None = (query if backend() == "sqlite" else query.for_update()).first()
+    found: InvoiceMonth | None = (query.for_update() if hold and backend() != "sqlite" else query).first()
     if found is None or found.state != "final":
         state = "not there" if found is None else found.state
         raise Refused(f"{month} of {company.name} is {state}, not final; a draft follows the facts by itself.")
@@ -186,6 +203,7 @@ def _credits(standing: Sequence[Row], negated: Sequence[Row]) -> tuple[Row, ...]
         credit.append(
             {
                 **each,
+                "month": row["month"],
                 "line_key": line_key,
                 "corrects": name_of(row),
                 "status": row["status"],

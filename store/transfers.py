@@ -9,7 +9,7 @@ from store.actors import Actor
 from store.change import change
 from store.database import run_sql
 from store.errors import NotFound, Refused
-from store.rules.text import check_name
+from store.rules.text import check_name, visible
 from store.tables import InvoiceLine, InvoiceMonth
 
 ACT: Final = "invoice.transfer"
@@ -60,6 +60,18 @@ def mark(actor: Actor, handed: Handed, line_ids: Sequence[int], now: datetime) -
             }
             made.event(ACT, f"lines of {handed.month}", handed.company_id, after=told)
         return marked
+
+
+def named(company_id: int, month: str, line_key: str, revision: int | None = None) -> int:
+    """The id of a line; of its newest revision unless one is asked for. NotFound names the lines that are there."""
+    rows = InvoiceLine.select().where(InvoiceLine.company == company_id, InvoiceLine.month == month)
+    there = sorted(rows.order_by(InvoiceLine.id), key=lambda line: line.revision)
+    found = [line for line in there if line.line_key == line_key and revision in {None, line.revision}]
+    if not found:
+        keys = ", ".join(dict.fromkeys(line.line_key for line in there)) or "no line at all"
+        of_revision = "" if revision is None else f" in revision {revision}"
+        raise NotFound(f"There is no line {visible(line_key)}{of_revision} of {month}; it has {keys}.")
+    return int(found[-1].id)
 
 
 def hold_back(actor: Actor, line_id: int, reason: str, now: datetime) -> None:

@@ -22,7 +22,7 @@ OF_COMPANY = (
     "company.sandbox",
     "company.log",
 )
-DEEPER = ("month", "line", "terms", "comparison")  # on pages of their own, behind those
+DEEPER = ("month", "line", "terms", "comparison", "policy")  # on pages of their own, behind those
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,38 @@ def _held_month(situation: Situation) -> str | None:
     return None if isinstance(month, MonthRow) and month.state == "held" else "This month is not held."
 
 
+def _final_month(situation: Situation) -> str | None:
+    month = situation.month if situation.month is not None else situation.row
+    if not isinstance(month, MonthRow):
+        return "There is no month under the cursor."
+    if month.state == "final":
+        return None
+    return "Only a final month is credited; a draft follows the facts by itself."
+
+
+def _transfer(situation: Situation, stands: str) -> str | None:
+    line = getattr(situation.row, "line", situation.row)
+    if not isinstance(line, LineRow):
+        return "There is no invoice line under the cursor."
+    if line.month_state != "final":
+        return "Nothing of this month is transferred before it is final."
+    if line.transfer == stands:
+        return None
+    return {
+        "to-transfer": "This line is not held back.",
+        "transferred": "This line has been transferred; credit the month instead.",
+        "do-not-transfer": "This line is held back already.",
+    }[line.transfer]
+
+
+def _hold_back(situation: Situation) -> str | None:
+    return _transfer(situation, "to-transfer")
+
+
+def _let_go(situation: Situation) -> str | None:
+    return _transfer(situation, "do-not-transfer")
+
+
 def _go_key(situation: Situation) -> str | None:
     key = getattr(situation.row, "key", None)
     return None if isinstance(key, KeyRow) else "There is no key under the cursor."
@@ -221,6 +253,29 @@ ACTS: tuple[Act, ...] = (
         "invoice.release",
         _held_month,
     ),
+    Act(
+        "credit_month",
+        "Credit the final month and bill it again",
+        "credit",
+        ("c",),
+        ("invoices", "company.invoices", "month"),
+        2,
+        "invoice.correct",
+        _final_month,
+    ),
+    Act(
+        "hold_back",
+        "Hold the line back from exports",
+        "hold back",
+        ("b",),
+        ("month", "line"),
+        2,
+        "invoice.transfer",
+        _hold_back,
+    ),
+    Act("let_go", "Let the line be exported", "let go", ("u",), ("month", "line"), 1, "invoice.transfer", _let_go),
+    Act("policy", "How the terms are read", "policy", ("P",), ("prices",)),
+    Act("answer", "Choose another reading", "choose", ("e",), ("policy",), 2, "billing.policy", _needs_row),
     Act("add_term", "Add a contract term", "add term", ("n", "plus"), ("terms",), 2, "terms.set"),
     Act("end_term", "End the contract term", "end term", ("x",), ("terms",), 2, "terms.end", _needs_row),
     Act("filter", "Filter the list", "filter", ("slash",), why_not=_filter),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
+from keydesk.errands import invoice_json
 from keydesk.opening import open_store
 from keydesk.settings import Settings
 from store import companies, invoice_preview
@@ -26,6 +27,9 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     open_store(settings)
     with session():
         company = companies.by_external_id(given.company)
+        if given.act != "preview" and given.json:
+            sys.stdout.write(_json(company, given))
+            return 0
         told = {"show": _show, "explain": _explain, "preview": _preview}[given.act]
         sys.stdout.writelines(f"{line}\n" for line in told(company, given, clock()))
     return 0
@@ -71,14 +75,26 @@ def _show(company: Company, given: argparse.Namespace, _now: datetime) -> Iterat
         yield from _totals(document.net_minor, document.vat_minor, document.gross_minor, document.currency)
 
 
-def _explain(company: Company, given: argparse.Namespace, now: datetime) -> Iterator[str]:
-    """One line: its sentence, the values behind it and the keys that counted, all as stored with it."""
+def _json(company: Company, given: argparse.Namespace) -> str:
+    if given.act == "explain":
+        return invoice_json.lines(company, given.month, _wanted(company, given))
+    found = ((document, lines_of(document)) for document in documents(company, given.month))
+    return invoice_json.months(company, given.month, found)
+
+
+def _wanted(company: Company, given: argparse.Namespace) -> list[InvoiceLine]:
+    """The lines of that key, the month's own and those of its corrections."""
     lines = [line for document in documents(company, given.month) for line in lines_of(document)]
     wanted = [line for line in lines if line.line_key == given.line]
     if not wanted:
         there = ", ".join(line.line_key for line in lines) or "no line at all"
         raise NotFound(f"{given.month} of {visible(company.name)} has no line {visible(given.line)}; it has {there}.")
-    for place, line in enumerate(wanted):
+    return wanted
+
+
+def _explain(company: Company, given: argparse.Namespace, now: datetime) -> Iterator[str]:
+    """One line: its sentence, the values behind it and the keys that counted, all as stored with it."""
+    for place, line in enumerate(_wanted(company, given)):
         if place:
             yield ""
         revision = f" (revision {line.revision})" if line.revision > 1 else ""

@@ -1,4 +1,4 @@
-"""`keydesk invoice review|decide|release|credit|verify`: what waits for a person, corrections, and the proof."""
+"""`keydesk invoice review|decide|release|hold-back|let-go|credit|verify`: what waits for a person, and the proof."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import companies, invoice_corrections, invoice_review, invoice_verify
+from store import companies, invoice_corrections, invoice_review, invoice_verify, transfers
 from store.database import session
 from store.rules.money import amount
 from store.rules.rating.sentences import month_words
@@ -21,7 +21,14 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     with session():
         if given.act == "verify":
             return _verify(given)
-        told = {"review": _review, "decide": _decide, "release": _release, "credit": _credit}[given.act]
+        told = {
+            "review": _review,
+            "decide": _decide,
+            "release": _release,
+            "hold-back": _hold_back,
+            "let-go": _let_go,
+            "credit": _credit,
+        }[given.act]
         sys.stdout.writelines(f"{line}\n" for line in told(given, clock()))
     return 0
 
@@ -65,6 +72,28 @@ def _release(given: argparse.Namespace, now: datetime) -> Iterator[str]:
     company = companies.by_external_id(given.company)
     invoice_review.release(local_actor(), company.id, given.month, given.reason, now)
     yield f"{given.month} of {visible(company.name)} becomes final with the next run, if its facts do not change."
+
+
+def _hold_back(given: argparse.Namespace, now: datetime) -> Iterator[str]:
+    line = _line(given)
+    transfers.hold_back(local_actor(), line.id, given.reason, now)
+    yield f"{_about(line)} is held back: no export has it until it is let go."
+
+
+def _let_go(given: argparse.Namespace, now: datetime) -> Iterator[str]:
+    line = _line(given)
+    transfers.let_go(local_actor(), line.id, now)
+    yield f"{_about(line)} is let go: the next export has it."
+
+
+def _line(given: argparse.Namespace) -> InvoiceLine:
+    company = companies.by_external_id(given.company)
+    return InvoiceLine.get_by_id(transfers.named(company.id, given.month, given.line, given.revision))
+
+
+def _about(line: InvoiceLine) -> str:
+    net = amount(line.net_minor, line.currency)
+    return f"{visible(line.description)}, {net}, {month_words(line.month)} of {visible(line.company.name)}"
 
 
 def _credit(given: argparse.Namespace, now: datetime) -> Iterator[str]:

@@ -105,6 +105,12 @@ class AllInvoices(Section):
 
         begin(self, billing_acts.release_month, self.app, self.desk, self.row, group="act")
 
+    def do_credit_month(self) -> None:
+        """It was wrong."""
+        from tui.screens import billing_acts
+
+        begin(self, billing_acts.credit_month, self.app, self.desk, self.row, group="act")
+
     def _ids(self, needle: str, _: datetime, limit: int | None) -> Ids:
         only = self.desk.actor.company_id
         self.months = invoice_months.months(only)

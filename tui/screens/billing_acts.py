@@ -78,16 +78,78 @@ async def decide(app: Desk, desk: Surroundings, line: LineRow) -> None:
 async def release_month(app: Desk, desk: Surroundings, month: MonthRow) -> None:
     """A held month is let go, with the reason."""
     from store import invoice_review
-    from tui.dialogs.release_month import ReleaseMonthDialog
+    from tui.dialogs.reasoned import ReleaseMonthDialog
 
     named = f"{month.company}, {month.month}: {money.amount(month.net_minor, month.currency)}"
-    reason = await app.push_screen_wait(ReleaseMonthDialog(named, month.error))
+    follows = "Released, it becomes final at the next run, unless its facts change first."
+    reason = await app.push_screen_wait(ReleaseMonthDialog(named, month.error, follows))
     if reason is not None:
         await carried_out(
             app,
             desk,
             lambda: invoice_review.release(desk.actor, month.company_id, month.month, reason, desk.clock()),
         )
+
+
+async def credit_month(app: Desk, desk: Surroundings, month: MonthRow) -> None:
+    """A final month is taken back and billed again, once it was seen what becomes of each line."""
+    from store import invoice_corrections
+    from tui.dialogs.message import MessageDialog
+    from tui.dialogs.reasoned import CreditMonthDialog
+
+    try:
+        correction = await desk.reader.read(
+            lambda: invoice_corrections.preview(month.company_id, month.month, desk.clock())
+        )
+    except KeydeskError as refusal:
+        await app.push_screen_wait(MessageDialog(str(refusal), refused=True))
+        return
+    follows = (
+        f"{correction.sentence(month.month)} A credit note and a new invoice, both final at once; users and emails to "
+        "notify are told."
+    )
+    dialog = CreditMonthDialog(f"{month.company}, {month.month}", "\n".join(correction.told()), follows, danger=True)
+    reason = await app.push_screen_wait(dialog)
+    if reason is None:
+        return
+    made = await carried_out(
+        app,
+        desk,
+        lambda: invoice_corrections.credit_and_rebill(
+            desk.actor, month.company_id, month.month, reason, desk.clock(), seen=correction
+        ),
+    )
+    if made is not None:
+        tell_in(app, made.sentence(month.month))
+
+
+async def hold_back(app: Desk, desk: Surroundings, line: LineRow) -> None:
+    """Not to be transferred, with the reason."""
+    from store import transfers
+    from tui.dialogs.reasoned import HoldBackDialog
+
+    about = f"{line.company}, {line.month}: {line.description}, {money.amount(line.net_minor, line.currency)}"
+    follows = "Held back, it is owed as before, and no export has it until it is let go (u)."
+    reason = await app.push_screen_wait(HoldBackDialog(about, follows))
+
+    def settle() -> bool:
+        transfers.hold_back(desk.actor, line.id, str(reason), desk.clock())
+        return True
+
+    if reason is not None and await carried_out(app, desk, settle):
+        tell_in(app, f"{line.description}: held back from every export.")
+
+
+async def let_go(app: Desk, desk: Surroundings, line: LineRow) -> None:
+    """To be transferred after all; it can be held back again."""
+    from store import transfers
+
+    def settle() -> bool:
+        transfers.let_go(desk.actor, line.id, desk.clock())
+        return True
+
+    if await carried_out(app, desk, settle):
+        tell_in(app, f"{line.description}: the next export has it.")
 
 
 async def add_term(app: Desk, desk: Surroundings, company_id: int) -> None:

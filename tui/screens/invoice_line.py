@@ -83,6 +83,14 @@ class Explained(Section):
         """Yes, or waived."""
         begin(self, billing_acts.decide, self.app, self.desk, self.line, group="act")
 
+    def do_hold_back(self) -> None:
+        """Not for accounting."""
+        begin(self, billing_acts.hold_back, self.app, self.desk, self.line, group="act")
+
+    def do_let_go(self) -> None:
+        """For accounting after all."""
+        begin(self, billing_acts.let_go, self.app, self.desk, self.line, group="act")
+
     def _keys(self) -> list[int]:
         return explanation.counted_keys(self.line.explain)
 

@@ -99,6 +99,18 @@ class MonthLines(Section):
         """It was looked at."""
         begin(self, billing_acts.release_month, self.app, self.desk, self.month, group="act")
 
+    def do_credit_month(self) -> None:
+        """It was wrong."""
+        begin(self, billing_acts.credit_month, self.app, self.desk, self.month, group="act")
+
+    def do_hold_back(self) -> None:
+        """Not for accounting."""
+        begin(self, billing_acts.hold_back, self.app, self.desk, self.row, group="act")
+
+    def do_let_go(self) -> None:
+        """For accounting after all."""
+        begin(self, billing_acts.let_go, self.app, self.desk, self.row, group="act")
+
     async def _read_sum(self) -> None:
         wanted, of, now = self.month.id, self.month.company_id, self.desk.clock()
         try:

@@ -82,6 +82,12 @@ class Invoices(Section):
 
         begin(self, billing_acts.release_month, self.app, self.desk, self.row, group="act")
 
+    def do_credit_month(self) -> None:
+        """It was wrong."""
+        from tui.screens import billing_acts
+
+        begin(self, billing_acts.credit_month, self.app, self.desk, self.row, group="act")
+
     def _ids(self, needle: str, _: datetime, limit: int | None) -> Ids:
         stored = invoice_months.of_company(self.company_id, needle, limit)
         if not needle.strip():

@@ -63,6 +63,12 @@ class PriceLists(Section):
             self.Said("The mark is taken away." if self.marked is None else f"Enter compares a version with {of}.")
         )
 
+    def do_policy(self) -> None:
+        """How the terms are read."""
+        from tui.screens.policy import PolicyPage
+
+        self.app.push_screen(PolicyPage(self.desk))
+
     def do_open(self) -> None:
         """Side by side."""
         begin(self, self._open, self.row, self.marked, group="open")
