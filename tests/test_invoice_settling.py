@@ -1,4 +1,4 @@
-"""What can a finance person settle by command once a month is final, how are the terms read, and what do programs get?"""
+"""What can be settled by command once a month is final, how are the terms read, and what do programs get?"""
 
 import json
 from datetime import date, timedelta
