@@ -1,47 +1,20 @@
 """Which sandboxes are to be refreshed on a night, who may take them, and how is it known what became of each?"""
 
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from cast import LONG_AGO, NOON, OLAV, Cast, arrive, company, enable, key_of, user
+from cast import LONG_AGO, NOON, OLAV, arrive, company, enable, key_of, user
+from sandbox_nights import DAY, HALF_AN_HOUR, NIGHT, TWO_OCLOCK, claim, failures_mailed, mark, states, with_sandbox
 
 from jobs.sandbox_refresh import Command, refresh_next
-from store import integrations, keys, markers, marking, sandbox_holds
+from store import integrations, keys, markers, sandbox_holds
 from store.actors import Actor
 from store.errors import NotAllowed, Refused
 from store.listings import sandboxes
 from store.markers import LeaseLost
-from store.tables import Company, Email, Event, RefreshMarker
-
-NIGHT = date(2026, 11, 23)
-TWO_OCLOCK = datetime(2026, 11, 23, 1, tzinfo=UTC)  # 02:00 in Oslo
-HALF_AN_HOUR = timedelta(minutes=30)
-DAY = timedelta(days=1)
-
-
-def with_sandbox() -> Cast:
-    """Nordlys has a key that covers Sandbox, Sydlys has not."""
-    people = arrive()
-    enable(people.nordlys, people.ase, "drift@nordlys.example")
-    enable(people.sydlys, people.dorte)
-    key_of(people.ase, environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
-    key_of(people.dorte, environment="prod", expires_on=date(2027, 12, 31), now=LONG_AGO)
-    return people
-
-
-def create(night: date = NIGHT, now: datetime | None = None, zone: str = "Europe/Oslo") -> int:
-    return marking.create(zone, night, now or TWO_OCLOCK + (night - NIGHT))
-
-
-def claim(now: datetime = TWO_OCLOCK, limit: int = 10, by: str = "pipeline") -> list[markers.Claim]:
-    return markers.claim(OLAV, limit, HALF_AN_HOUR, now, by)
-
-
-def states() -> list[tuple[str, date, str]]:
-    rows = RefreshMarker.select(RefreshMarker, Company).join(Company).order_by(RefreshMarker.night, RefreshMarker.id)
-    return [(row.company.external_id, row.night, row.state) for row in rows]
+from store.tables import Company, Email, Event, RefreshMarker, User
 
 
 def freshness(of: Company) -> tuple[object, ...]:
@@ -49,14 +22,10 @@ def freshness(of: Company) -> tuple[object, ...]:
     return row.night, row.state, row.message, row.last_done, row.last_done_at
 
 
-def failures_mailed() -> list[str]:
-    return [mail.recipient for mail in Email.select().where(Email.kind == "sandbox_failed").order_by(Email.id)]
-
-
 def test_each_company_with_a_live_key_that_covers_sandbox_is_marked_once_a_night(empty_store: str) -> None:
     with_sandbox()
 
-    counts = [create(), create(), marking.create("Europe/Copenhagen", NIGHT, TWO_OCLOCK)]
+    counts = [mark(), mark(), mark(zone="Europe/Copenhagen")]
 
     assert (counts, states()) == ([1, 0, 0], [("nordlys", NIGHT, "due")])
 
@@ -66,12 +35,24 @@ def test_a_key_for_all_environments_covers_sandbox(empty_store: str) -> None:
     enable(people.sydlys, people.dorte)
     key_of(people.dorte, environment="all", expires_on=date(2027, 12, 31), now=LONG_AGO)
 
-    create(zone="Europe/Copenhagen")
+    mark(zone="Europe/Copenhagen")
 
     assert states() == [("sydlys", NIGHT, "due")]
 
 
-@pytest.mark.parametrize("ending", ["revoked", "expired", "made later", "disabled", "company inactive"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "revoked",
+        "expired",
+        "made later",
+        "disabled",
+        "company inactive",
+        "resource left",
+        "resource unlicensed",
+        "licensed later",
+    ],
+)
 def test_a_company_that_cannot_call_its_sandbox_that_night_is_not_marked(empty_store: str, ending: str) -> None:
     people = arrive()
     enable(people.nordlys, people.ase)
@@ -85,17 +66,24 @@ def test_a_company_that_cannot_call_its_sandbox_that_night_is_not_marked(empty_s
         integrations.save_api_access(OLAV, people.nordlys.id, enabled=False, user_ids=[], emails=[], now=evening)
     elif ending == "company inactive":
         Company.update(deactivated_at=evening).where(Company.id == people.nordlys.id).execute()
+    elif ending.startswith(("resource", "licensed")):
+        change = {
+            "resource left": {"deactivated_at": evening},
+            "resource unlicensed": {"licensed_at": None},
+            "licensed later": {"licensed_at": TWO_OCLOCK + timedelta(minutes=1)},
+        }[ending]
+        User.update(**change).where(User.id == people.ase.id).execute()
 
-    count = create()
+    count = mark()
 
     assert (count, states()) == (0, [])
 
 
 def test_after_days_of_downtime_only_the_last_night_is_due_and_the_others_are_missed(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
-    count = create(NIGHT + 4 * DAY)
+    count = mark(NIGHT + 4 * DAY)
 
     assert count == 4
     assert states() == [
@@ -106,7 +94,7 @@ def test_after_days_of_downtime_only_the_last_night_is_due_and_the_others_are_mi
 
 def test_a_night_is_missed_only_by_companies_that_were_to_be_refreshed_then(empty_store: str) -> None:
     people = with_sandbox()
-    create()
+    mark()
     late = company("late", "Late AS")
     lise = user(late, "lise", "Lise")
     enable(late, lise, now=TWO_OCLOCK + 2 * DAY - HALF_AN_HOUR)
@@ -115,7 +103,7 @@ def test_a_night_is_missed_only_by_companies_that_were_to_be_refreshed_then(empt
         OLAV, people.nordlys.id, enabled=False, user_ids=[], emails=[], now=TWO_OCLOCK + DAY + HALF_AN_HOUR
     )
 
-    create(NIGHT + 3 * DAY)
+    mark(NIGHT + 3 * DAY)
 
     assert states() == [
         ("nordlys", NIGHT, "missed"),
@@ -125,11 +113,21 @@ def test_a_night_is_missed_only_by_companies_that_were_to_be_refreshed_then(empt
     ]
 
 
+def test_a_past_night_is_missed_only_where_the_resource_could_call_as_far_as_is_known(empty_store: str) -> None:
+    people = with_sandbox()
+    mark()
+    User.update(deactivated_at=TWO_OCLOCK + DAY + HALF_AN_HOUR).where(User.id == people.ase.id).execute()
+
+    mark(NIGHT + 3 * DAY)
+
+    assert states() == [("nordlys", NIGHT, "missed"), ("nordlys", NIGHT + DAY, "missed")]
+
+
 def test_no_more_than_thirty_one_missed_nights_are_recorded(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
-    create(NIGHT + 100 * DAY)
+    mark(NIGHT + 100 * DAY)
 
     assert states()[1][1] == NIGHT + 69 * DAY
     assert len(states()) == 33
@@ -137,7 +135,7 @@ def test_no_more_than_thirty_one_missed_nights_are_recorded(empty_store: str) ->
 
 def test_of_two_claimants_one_gets_the_marker(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
     first, second = claim(), claim(by="another")
 
@@ -149,14 +147,14 @@ def test_of_two_claimants_one_gets_the_marker(empty_store: str) -> None:
 
 def test_nothing_can_be_claimed_before_its_hour(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
     assert claim(TWO_OCLOCK - timedelta(seconds=1)) == []
 
 
 def test_what_is_done_is_done_and_may_be_said_twice(empty_store: str) -> None:
     people = with_sandbox()
-    create()
+    mark()
     (taken,) = claim()
 
     markers.done(OLAV, taken.token, "412 tables", NOON)
@@ -170,9 +168,9 @@ def test_what_is_done_is_done_and_may_be_said_twice(empty_store: str) -> None:
 
 def test_a_failure_is_told_once_to_those_to_notify_with_what_the_sandbox_still_holds(empty_store: str) -> None:
     people = with_sandbox()
-    create()
+    mark()
     markers.done(OLAV, claim()[0].token, "", TWO_OCLOCK)
-    create(NIGHT + DAY)
+    mark(NIGHT + DAY)
     (taken,) = claim(TWO_OCLOCK + DAY)
 
     markers.fail(OLAV, taken.token, "disk full\n on db7", NOON + DAY)
@@ -193,7 +191,7 @@ def test_a_failure_is_told_once_to_those_to_notify_with_what_the_sandbox_still_h
 
 def test_a_claim_that_outlives_its_lease_goes_to_the_next_and_its_holder_has_lost_it(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     (late,) = claim()
 
     (next_one,) = claim(TWO_OCLOCK + HALF_AN_HOUR, by="another")
@@ -209,7 +207,7 @@ def test_a_claim_that_outlives_its_lease_goes_to_the_next_and_its_holder_has_los
 
 def test_a_heartbeat_holds_the_claim(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     (taken,) = claim()
 
     until = markers.heartbeat(OLAV, taken.token, HALF_AN_HOUR, TWO_OCLOCK + timedelta(minutes=29))
@@ -221,9 +219,9 @@ def test_a_heartbeat_holds_the_claim(empty_store: str) -> None:
 
 def test_a_lease_that_runs_out_after_a_newer_night_was_marked_leaves_a_missed_night(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     claim()
-    create(NIGHT + DAY)
+    mark(NIGHT + DAY)
 
     returned = markers.return_expired(NOON + DAY)
 
@@ -232,7 +230,7 @@ def test_a_lease_that_runs_out_after_a_newer_night_was_marked_leaves_a_missed_ni
 
 def test_done_cannot_become_failed_and_nonsense_is_no_token(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     (taken,) = claim()
     markers.done(OLAV, taken.token, "", NOON)
 
@@ -245,7 +243,7 @@ def test_done_cannot_become_failed_and_nonsense_is_no_token(empty_store: str) ->
 
 def test_only_an_operator_takes_markers(empty_store: str) -> None:
     people = with_sandbox()
-    create()
+    mark()
     stranger = Actor("kari", "company-admin", "test", company_id=people.nordlys.id)
 
     with pytest.raises(NotAllowed):
@@ -257,7 +255,7 @@ def test_only_an_operator_takes_markers(empty_store: str) -> None:
 @pytest.mark.parametrize("ending", ["company inactive", "disabled"])
 def test_a_company_that_ended_its_use_after_it_was_marked_is_not_refreshed(empty_store: str, ending: str) -> None:
     people = with_sandbox()
-    create()
+    mark()
     if ending == "disabled":
         integrations.save_api_access(
             OLAV, people.nordlys.id, enabled=False, user_ids=[people.ase.id], emails=[], now=TWO_OCLOCK
@@ -266,13 +264,13 @@ def test_a_company_that_ended_its_use_after_it_was_marked_is_not_refreshed(empty
         Company.update(deactivated_at=TWO_OCLOCK).where(Company.id == people.nordlys.id).execute()
 
     assert claim() == []
-    create(NIGHT + DAY)
+    mark(NIGHT + DAY)
     assert states() == [("nordlys", NIGHT, "missed")]
 
 
 def test_a_night_that_fails_once_more_is_mailed_once_more(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     for hours in (0, 3):
         markers.fail(OLAV, claim(TWO_OCLOCK + timedelta(hours=hours))[0].token, "disk full", NOON)
         sandbox_holds.again(OLAV, RefreshMarker.get().id, TWO_OCLOCK + timedelta(hours=2))
@@ -282,7 +280,7 @@ def test_a_night_that_fails_once_more_is_mailed_once_more(empty_store: str) -> N
 
 def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     markers.fail(OLAV, claim()[0].token, "disk full", NOON)
     failed = RefreshMarker.get()
 
@@ -295,12 +293,12 @@ def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store
 
 def test_a_sandbox_left_alone_for_three_nights_is_told_of_once(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
     markers.done(OLAV, claim()[0].token, "", TWO_OCLOCK)
 
     told = []
     for days in range(1, 8):
-        create(NIGHT + days * DAY)
+        mark(NIGHT + days * DAY)
         told.append(len(failures_mailed()))
 
     assert told == [0, 0, 2, 2, 2, 2, 2]
@@ -313,7 +311,7 @@ def test_a_sandbox_that_was_never_refreshed_troubles_nobody(empty_store: str) ->
     with_sandbox()
 
     for days in range(8):
-        create(NIGHT + days * DAY)
+        mark(NIGHT + days * DAY)
 
     assert failures_mailed() == []
 
@@ -330,7 +328,7 @@ def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standar
     empty_store: str, tmp_path: Path
 ) -> None:
     with_sandbox()
-    create()
+    mark()
     seen = tmp_path / "seen.json"
 
     outcome = run_command(f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read()); print('412 tables')")
@@ -355,7 +353,7 @@ def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standar
 )
 def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: str, program: str, message: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
     assert run_command(program) == ("failed", message)
     assert RefreshMarker.get().message == message
@@ -363,7 +361,7 @@ def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: s
 
 def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
     refreshed = refresh_next(Command(("/no/such/program",), HALF_AN_HOUR), lambda: NOON, "worker-1")
 
@@ -373,7 +371,7 @@ def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
 
 def test_at_the_time_limit_the_command_and_what_it_started_are_ended(empty_store: str, tmp_path: Path) -> None:
     with_sandbox()
-    create()
+    mark()
     alive = tmp_path / "alive"
     child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(alive)!r}).touch()"
     program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
@@ -386,7 +384,7 @@ def test_at_the_time_limit_the_command_and_what_it_started_are_ended(empty_store
 
 def test_when_the_worker_stops_the_command_is_ended_and_the_marker_is_due_again(empty_store: str) -> None:
     with_sandbox()
-    create()
+    mark()
 
     outcome = run_command("import time; time.sleep(60)", stop=True)
 
@@ -398,7 +396,7 @@ def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(
     empty_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_sandbox()
-    create()
+    mark()
     monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
 
     assert run_command("import os; print('hunter2' in str(os.environ))") == ("done", "False")
