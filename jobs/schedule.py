@@ -38,7 +38,7 @@ TIMETABLE: tuple[Job, ...] = (
         scope="time zone",
         cadence=EachDay(hour=lambda _: 0),  # the mails wait for the morning
         catch_up="latest",
-        body=expiry_notices.body,
+        slices=expiry_notices.sweep,
     ),
     Job(
         "sandbox-refresh",

@@ -3,6 +3,7 @@
 The query finds the pairs of key and recipient that have no notice yet; what is due is decided by `store.rules.notices`.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -49,33 +50,35 @@ class Owing:
         return self.recipient.lower()
 
 
-# Everybody who hears of the keys listed in `due`: (key_id, address, sent_to, role, name).
+# Everybody who hears of the keys listed in `due`: (key_id, address, sent_to, role, name). Here and below tables are
+# crossed in the order in which they are to be read: SQLite knows nothing of their sizes and keeps to it.
 REACH = """
     SELECT due.key_id, lower(u.email_ascii) AS address, u.email_ascii AS sent_to, 'resource' AS role, u.name
-      FROM due JOIN company_user u ON u.id = due.resource_id
-     WHERE u.deactivated_at IS NULL AND u.email_ascii <> ''
+      FROM due CROSS JOIN company_user u
+     WHERE u.id = due.resource_id AND u.deactivated_at IS NULL AND u.email_ascii <> ''
     UNION ALL
     SELECT due.key_id, lower(u.email_ascii), u.email_ascii, 'user-to-notify', u.name
-      FROM due JOIN integration_user iu ON iu.integration_id = due.integration_id
-               JOIN company_user u ON u.id = iu.user_id
-     WHERE u.deactivated_at IS NULL AND u.email_ascii <> ''
+      FROM due CROSS JOIN integration_user iu CROSS JOIN company_user u
+     WHERE iu.integration_id = due.integration_id AND u.id = iu.user_id
+       AND u.deactivated_at IS NULL AND u.email_ascii <> ''
     UNION ALL
     SELECT due.key_id, lower(ie.ascii), ie.ascii, 'email-to-notify', ''
-      FROM due JOIN integration_email ie ON ie.integration_id = due.integration_id
+      FROM due CROSS JOIN integration_email ie
+     WHERE ie.integration_id = due.integration_id
 """
 
+_KEYS_A_PAGE = 1000
 _WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "
 
 _OWED = """
     WITH due AS MATERIALIZED (
         SELECT k.id AS key_id, k.company_id, k.resource_id, i.id AS integration_id,
                k.expires_on, CASE {when} END AS threshold
-          FROM api_key k
-          JOIN company c ON c.id = k.company_id
-          JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
-         WHERE c.time_zone = ? AND c.deactivated_at IS NULL AND i.enabled_at IS NOT NULL
+          FROM api_key k CROSS JOIN company c CROSS JOIN integration i
+         WHERE c.id = k.company_id AND i.company_id = c.id AND i.code = 'api_access'
+           AND c.time_zone = ? AND c.deactivated_at IS NULL AND i.enabled_at IS NOT NULL
            AND k.revoked_at IS NULL AND k.rotated_at IS NULL
-           AND k.ends_at >= ? AND k.ends_at <= ?
+           AND k.ends_at >= ? AND k.ends_at <= ? {among}
     ),
     reach AS MATERIALIZED ({reach})
     SELECT c.id, c.name, c.time_zone, c.language,
@@ -94,32 +97,64 @@ _OWED = """
      ORDER BY c.id, coalesce(r.address, ''), k.expires_on, k.id
 """
 
+# The keys for which anything can be due, however much of it is told already.
+_CANDIDATES = """
+    SELECT k.company_id, k.id
+      FROM api_key k CROSS JOIN company c
+     WHERE c.id = k.company_id AND c.time_zone = ? AND c.deactivated_at IS NULL
+       AND k.revoked_at IS NULL AND k.rotated_at IS NULL AND k.ends_at >= ? AND k.ends_at <= ? AND k.company_id > ?
+     ORDER BY k.company_id, k.id
+"""
+
 _ROLES = ("resource", "user-to-notify", "email-to-notify")
 
 
-def owing(zone_name: str, day: date, thresholds: Sequence[int]) -> list[Owing]:
+def owing(zone_name: str, day: date, thresholds: Sequence[int], among: Sequence[int] = ()) -> list[Owing]:
     """Every mail owed by enabled, active companies of that zone on that local day, by company and recipient.
 
     Keys that were revoked or rotated owe nothing. `thresholds` are days before expiry; -1 stands for "has expired".
+    With `among` only the keys of these ids are looked at; they must be all that a company has, or it gets more mails.
     """
     if not thresholds:
         return []
-    zone = calendar.zone(zone_name)
     oldest = day - timedelta(days=_OLDEST_NEWS_DAYS)
     values: list[Any] = []
     for days in sorted(thresholds):
         first = oldest if days < 0 else day
         values += [first.isoformat(), (day + timedelta(days=days)).isoformat(), days, days]
-    values += [
-        zone_name,
-        seconds(calendar.start_of_day(oldest, zone)),
-        seconds(calendar.start_of_day(day + timedelta(days=max(thresholds) + 2), zone)),
-    ]
+    values += [zone_name, *_ends(zone_name, day, thresholds), *among]
     query = _OWED.replace("{when}", _WHEN * len(thresholds)).replace("{reach}", REACH)
+    query = query.replace("{among}", f"AND k.id IN ({', '.join('?' * len(among))})" if among else "")
     mails: list[Owing] = []
     for _, rows in groupby(run_sql(query, values).fetchall(), key=lambda row: (row[0], row[4])):
         mails.extend(_mails(list(rows), day, thresholds))
     return mails
+
+
+def by_company(zone_name: str, day: date, thresholds: Sequence[int], after: int = 0) -> Iterator[Owing]:
+    """The same mails for the companies after `after`, by their ids; read a page of keys at a time."""
+    if not thresholds:
+        return
+    values = (zone_name, *_ends(zone_name, day, thresholds), after)
+    companies, keys = array("q"), array("q")
+    for company_id, key_id in run_sql(_CANDIDATES, values).fetchall():
+        companies.append(company_id)
+        keys.append(key_id)
+    begin = 0
+    while begin < len(keys):
+        end = min(begin + _KEYS_A_PAGE, len(keys))
+        while end < len(keys) and companies[end] == companies[end - 1]:
+            end += 1
+        yield from owing(zone_name, day, thresholds, keys[begin:end])
+        begin = end
+
+
+def _ends(zone_name: str, day: date, thresholds: Sequence[int]) -> tuple[int, int]:
+    """Between which instants a key ends about which something may be owed that day."""
+    zone = calendar.zone(zone_name)
+    oldest = day - timedelta(days=_OLDEST_NEWS_DAYS)
+    farthest = day + timedelta(days=max(thresholds) + 2)
+    return seconds(calendar.start_of_day(oldest, zone)), seconds(calendar.start_of_day(farthest, zone))
 
 
 def noticed(row: Sequence[Any]) -> dict[str, Any]:

@@ -1,24 +1,30 @@
 """Notices: mails owed to one recipient for one reason, once; bound to their mails in one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
-from store import outbox
-from store.database import backend, run_sql, session, writing
+from store import due_notices, notice_mails
+from store.database import backend, run_sql, session, transact, writing
 from store.due_notices import REACH, Owing, noticed, owing
 from store.errors import KeydeskError
 from store.fields import canonical, instant, seconds
-from store.outbox import Owed
 from store.rules import calendar
 from store.tables import Email
+from store.usage_facts import marks
 
 DIGESTS = frozenset({"key_expiring", "key_expired"})
-_SEND_FROM_HOUR = 7  # nobody is woken by a warning; local time of the company
-_EXPIRED_IS_USEFUL_FOR = timedelta(days=7)
 _ROWS_A_STATEMENT = 500
-_SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed
+_SLICE = 1200  # mails and keys in one transaction, which takes some hundredths of a second
+_SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed in a zone
+
+GoOn = Callable[[int, int], object]
+"""Notes how far a slice comes and what it wrote, in its transaction."""
+
+
+class _WrittenMeanwhile(Exception):
+    """Somebody else has written some of what is owed since it was read."""
 
 
 class NoLongerTrue(KeydeskError):
@@ -50,14 +56,49 @@ def sweep(zone_name: str, day: date, now: datetime, thresholds: Sequence[int]) -
     Run again, it writes nothing. Mails go from 07:00 local time. A wider notice whose mail is still in the queue is
     covered by a tighter one: nobody gets two warnings about one key at once.
     """
-    with session(), writing():
+    return sum(sweep_in_slices(zone_name, day, now, thresholds))
+
+
+def sweep_in_slices(
+    zone_name: str, day: date, now: datetime, thresholds: Sequence[int], *, after: int = 0, go_on: GoOn | None = None
+) -> Iterator[int]:
+    """The same for the companies after `after`, by their ids, in transactions that keep nobody waiting for long.
+
+    Yields after each how many notices it wrote. What is owed is read before it; `go_on` is called in it with the last
+    company that it deals with and the number of notices.
+    """
+    with session():
+        slice_: list[Owing] = []
+        weight = 0
+        for mail in due_notices.by_company(zone_name, day, thresholds, after):
+            if weight >= _SLICE and mail.company_id != slice_[-1].company_id:
+                yield _write(slice_, day, now, thresholds, go_on)
+                slice_, weight = [], 0
+            slice_.append(mail)
+            weight += 1 + len(mail.keys)
+        if slice_:
+            yield _write(slice_, day, now, thresholds, go_on)
+
+
+def _write(mails: list[Owing], day: date, now: datetime, thresholds: Sequence[int], go_on: GoOn | None) -> int:
+    """One slice in its transaction. Where somebody else has written some of it since it was read, it is read again."""
+    zone_name, company_id = mails[0].zone, mails[-1].company_id
+    keys = sorted({key.key_id for mail in mails for key in mail.keys})
+
+    def whole(*, again: bool) -> int:
         if backend() == "postgresql":
-            run_sql("SELECT pg_advisory_xact_lock(?)", (_SWEEP_LOCK,))
-        written = _record(owing(zone_name, day, thresholds), day, now)
-        if written:
-            _cover_wider(now)
-            run_sql(_REACHED_AFTER_ALL)
+            run_sql("SELECT pg_advisory_xact_lock(CAST(? AS INT), hashtext(?))", (_SWEEP_LOCK, zone_name))
+        written = _record(owing(zone_name, day, thresholds, keys) if again else mails, day, now)
+        _cover_wider(keys, now)
+        run_sql(_REACHED_AFTER_ALL.replace("{keys}", marks(len(keys))), keys)
+        if go_on is not None:
+            go_on(company_id, written)
         return written
+
+    try:
+        return transact(lambda: whole(again=False))
+    except _WrittenMeanwhile:
+        return transact(lambda: whole(again=True))
 
 
 def dry_run(day: date, thresholds: Sequence[int], zone_name: str | None = None) -> list[Owing]:
@@ -120,9 +161,17 @@ def unreachable(company_id: int | None = None) -> list[Unreachable]:
 
 
 def _record(mails: Sequence[Owing], day: date, now: datetime) -> int:
-    """Queue the mails and write their notices."""
-    ids = _queue([mail for mail in mails if mail.recipient], day, now)
-    rows = [row for mail in mails for row in _notices_of(mail, ids.get(id(mail)), now)]
+    """Queue the mails and write their notices; how many. _WrittenMeanwhile when one of them is there already."""
+    ids = notice_mails.queue([mail for mail in mails if mail.recipient], day, now)
+    at = seconds(now)
+    owed = [row for mail in mails for row in _notices_of(mail, ids.get(id(mail)), at)]
+    written = _insert(owed)
+    if written != len(owed):
+        raise _WrittenMeanwhile
+    return written + _insert([row for mail in mails if mail.recipient for row in _covered_by(mail, at)])
+
+
+def _insert(rows: Sequence[tuple[Any, ...]]) -> int:
     written = 0
     for start in range(0, len(rows), _ROWS_A_STATEMENT):
         some = rows[start : start + _ROWS_A_STATEMENT]
@@ -131,66 +180,23 @@ def _record(mails: Sequence[Owing], day: date, now: datetime) -> int:
     return written
 
 
-def _notices_of(mail: Owing, email_id: int | None, now: datetime) -> Iterator[tuple[Any, ...]]:
-    """A row for each key's tightest threshold, and one for each that it covers if anybody is told."""
+def _notices_of(mail: Owing, email_id: int | None, at: int) -> Iterator[tuple[Any, ...]]:
+    """A row for each key's tightest threshold."""
     state = "unreachable" if email_id is None else "mailed"
     for key in mail.keys:
-        about = (key.key_id, key.expires_on.isoformat())
-        yield (*about, key.threshold, mail.address, state, email_id, seconds(now))
-        for threshold in key.covered if email_id is not None else ():
-            yield (*about, threshold, mail.address, "covered", None, seconds(now))
+        yield key.key_id, key.expires_on.isoformat(), key.threshold, mail.address, state, email_id, at
 
 
-def _queue(mails: Sequence[Owing], day: date, now: datetime) -> dict[int, int]:
-    """Put the mails into the outbox; their rows' ids, by the identity of each mail.
-
-    A reason that was used earlier that day (for a mail that was withdrawn, or for other keys) is numbered.
-    """
-    ids: dict[int, int] = {}
-    left, number = list(mails), 1
-    while left:
-        reasons = {_reason(mail, day, number): mail for mail in left}
-        made = outbox.queue([_owed(mail, reason, day, now) for reason, mail in reasons.items()], now)
-        ids.update((id(reasons[reason]), email_id) for reason, email_id in made.items())
-        left, number = [mail for mail in left if id(mail) not in ids], number + 1
-    return ids
+def _covered_by(mail: Owing, at: int) -> Iterator[tuple[Any, ...]]:
+    """A row for each wider threshold, which somebody who is told of a tighter one need not hear of."""
+    for key in mail.keys:
+        for threshold in key.covered:
+            yield key.key_id, key.expires_on.isoformat(), threshold, mail.address, "covered", None, at
 
 
-def _reason(mail: Owing, day: date, number: int) -> str:
-    once = f"{mail.kind}:{mail.company_id}:{day}:{outbox.mailbox(mail.address)}"
-    return once if number == 1 else f"{once}:{number}"
-
-
-def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
-    zone = calendar.zone(mail.zone)
-    morning = calendar.at_local(day, _SEND_FROM_HOUR, 0, zone)
-    last_day = max(key.expires_on for key in mail.keys)
-    useless = (
-        calendar.start_of_day(last_day + timedelta(days=1), zone)
-        if mail.kind == "key_expiring"
-        else max(now, morning) + _EXPIRED_IS_USEFUL_FOR
-    )
-    return Owed(
-        kind=mail.kind,
-        recipient=mail.recipient,
-        recipient_name=mail.recipient_name,
-        dedupe_key=reason,
-        context={
-            "company": mail.company,
-            "zone": mail.zone,
-            "roles": list(mail.roles),
-            "keys": [key.noticed for key in mail.keys],
-        },
-        company_id=mail.company_id,
-        language=mail.language,
-        useless_after=useless,
-        not_before=morning,
-    )
-
-
-def _cover_wider(now: datetime) -> None:
-    """Let go of queued warnings of a wider threshold than one that is queued as well."""
-    rows = run_sql(_WIDER_AND_QUEUED).fetchall()
+def _cover_wider(key_ids: Sequence[int], now: datetime) -> None:
+    """Let go of queued warnings about these keys of a wider threshold than one that is queued as well."""
+    rows = run_sql(_WIDER_AND_QUEUED.replace("{keys}", marks(len(key_ids))), key_ids).fetchall()
     for notice_id, _ in rows:
         run_sql("UPDATE notice SET state = 'covered', email_id = NULL WHERE id = ?", (notice_id,))
     _settle({int(email_id) for _, email_id in rows}, "a more urgent notice took its place", now)
@@ -275,20 +281,19 @@ _NOTICES = """
       WHERE notice.state = 'withdrawn'
 """
 
-# The list of states is that of the partial index; SQLite uses it only where it stands word for word.
 _WIDER_AND_QUEUED = """
     SELECT DISTINCT n.id, n.email_id
-      FROM email e
-      JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'
+      FROM notice n
+      JOIN email e ON e.id = n.email_id AND e.state = 'queued'
       JOIN notice tighter ON tighter.key_id = n.key_id AND tighter.expires_on = n.expires_on
                          AND tighter.recipient = n.recipient AND tighter.threshold < n.threshold
                          AND tighter.state = 'mailed'
-     WHERE e.state IN ('queued', 'claimed', 'handing-over') AND e.state = 'queued'
+     WHERE n.key_id IN ({keys}) AND n.state = 'mailed'
 """
 
 _REACHED_AFTER_ALL = """
     UPDATE notice SET state = 'withdrawn'
-     WHERE state = 'unreachable'
+     WHERE state = 'unreachable' AND key_id IN ({keys})
        AND EXISTS (SELECT 1 FROM notice m
                     WHERE m.key_id = notice.key_id AND m.expires_on = notice.expires_on
                       AND m.threshold <= notice.threshold AND m.state = 'mailed')

@@ -1,0 +1,67 @@
+"""The mails of notices in the outbox: from when they go, until when they are of use, what makes each the only one."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from store import outbox
+from store.due_notices import Owing
+from store.outbox import Owed
+from store.rules import calendar
+
+_SEND_FROM_HOUR = 7  # nobody is woken by a warning; local time of the company
+_EXPIRED_IS_USEFUL_FOR = timedelta(days=7)
+
+
+def queue(mails: Sequence[Owing], day: date, now: datetime) -> dict[int, int]:
+    """Put the mails into the outbox; their rows' ids, by the identity of each mail.
+
+    A reason that was used earlier that day (for a mail that was withdrawn, or for other keys) is numbered.
+    """
+    ids: dict[int, int] = {}
+    left, number = list(mails), 1
+    while left:
+        reasons = {_reason(mail, day, number): mail for mail in left}
+        made = outbox.queue([_owed(mail, reason, day, now) for reason, mail in reasons.items()], now)
+        ids.update((id(reasons[reason]), email_id) for reason, email_id in made.items())
+        left, number = [mail for mail in left if id(mail) not in ids], number + 1
+    return ids
+
+
+def _reason(mail: Owing, day: date, number: int) -> str:
+    once = f"{mail.kind}:{mail.company_id}:{day}:{outbox.mailbox(mail.address)}"
+    return once if number == 1 else f"{once}:{number}"
+
+
+def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
+    morning = _morning(day, mail.zone)
+    last_day = max(key.expires_on for key in mail.keys)
+    useless = (
+        _day_after(last_day, mail.zone) if mail.kind == "key_expiring" else max(now, morning) + _EXPIRED_IS_USEFUL_FOR
+    )
+    return Owed(
+        kind=mail.kind,
+        recipient=mail.recipient,
+        recipient_name=mail.recipient_name,
+        dedupe_key=reason,
+        context={
+            "company": mail.company,
+            "zone": mail.zone,
+            "roles": list(mail.roles),
+            "keys": [key.noticed for key in mail.keys],
+        },
+        company_id=mail.company_id,
+        language=mail.language,
+        useless_after=useless,
+        not_before=morning,
+    )
+
+
+@lru_cache(maxsize=128)
+def _morning(day: date, zone_name: str) -> datetime:
+    return calendar.at_local(day, _SEND_FROM_HOUR, 0, calendar.zone(zone_name))
+
+
+@lru_cache(maxsize=128)
+def _day_after(day: date, zone_name: str) -> datetime:
+    return calendar.start_of_day(day + timedelta(days=1), calendar.zone(zone_name))
