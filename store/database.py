@@ -5,7 +5,6 @@ change takes `writing()`.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -14,12 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from peewee import Database, DatabaseError, DatabaseProxy, SqliteDatabase
+from peewee import Database, DatabaseError, DatabaseProxy
 from peewee import __exception_wrapper__ as exception_wrapper  # type: ignore[attr-defined]
-from playhouse.pool import PooledPostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
+from store import unavailable
 from store.errors import SettingsWrong, StoreUnavailable
-from store.gate import GateClosedError, WriteGate
+from store.gate import GateClosedError, GateMissingError, WriteGate
+from store.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 
@@ -93,8 +94,16 @@ def writing() -> Iterator[None]:
         with explained(), db.atomic():
             yield
     else:
-        with explained(), _gate.held(), db.atomic():
-            yield
+        with explained(), _gate.held():
+            check_file()
+            with db.atomic():
+                yield
+
+
+def check_file() -> None:
+    """Raise StoreUnavailable when this thread's connection is to a SQLite file that is no longer the store."""
+    if _gate is not None:
+        _proxy.obj.check_file()
 
 
 def transact(body: Callable[[], T], *, tries: int = 5) -> T:
@@ -104,7 +113,7 @@ def transact(body: Callable[[], T], *, tries: int = 5) -> T:
             with writing():
                 return body()
         except (DatabaseError, StoreUnavailable) as error:
-            if attempt == tries or sqlstate(error) not in {"40P01", "40001"}:
+            if attempt == tries or unavailable.sqlstate(error) not in {"40P01", "40001"}:
                 raise
     raise AssertionError  # pragma: no cover - the last try returned or raised
 
@@ -141,16 +150,6 @@ def text_for_backend(text: str) -> str:
     return text.replace("%", "%%").replace("?", "%s")
 
 
-def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's five-character code, from the error or what it was raised from."""
-    while error is not None:
-        code = getattr(error, "sqlstate", None)
-        if code:
-            return str(code)
-        error = error.__cause__ or error.__context__
-    return None
-
-
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn a driver's error about the store itself into one sentence; errors about rows pass unchanged."""
@@ -161,82 +160,18 @@ def explained() -> Iterator[None]:
             f"Another process of Keydesk has been writing to the store {_location} for more than "
             f"{_lock_wait_seconds} s; nothing was changed. Try again when its import or migration is done, or end it."
         ) from None
-    except DatabaseError as error:
-        sentence = _sentence(error)
+    except GateMissingError as error:
+        raise StoreUnavailable(unavailable.of_file(error.fault, _location)) from None
+    except (DatabaseError, MaxConnectionsExceeded) as error:
+        sentence = unavailable.sentence(error, _location, _lock_wait_seconds)
         if sentence is None:
             raise
         raise StoreUnavailable(sentence) from error
 
 
-# What drivers say, and what a person can do about it. Peewee hides a full disk behind "cannot rollback".
-_SENTENCES = (
-    (
-        "database or disk is full|no space left",
-        "The disk of the store {where} is full; nothing was changed. Free some space and try again.",
-    ),
-    (
-        "readonly database|read-only",
-        "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory.",
-    ),
-    (
-        "database is locked|database table is locked|lock timeout",
-        (
-            "The store {where} has been locked by another program for more than {seconds} s; nothing was changed. "
-            "Close that program and try again."
-        ),
-    ),
-    (
-        "unable to open database file",
-        "The store {where} cannot be opened. Check that the file and its directory belong to you.",
-    ),
-    (
-        "file is not a database|malformed",
-        "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them).",
-    ),
-    # What SQLite says of a quota and of a limit on a file's size, too.
-    (
-        "disk i/o error",
-        (
-            "The disk of the store {where} takes no more, or is broken; nothing was changed. "
-            "Free some space, look at quota and disk, and try again."
-        ),
-    ),
-    (
-        "password authentication failed|no password supplied",
-        "PostgreSQL refused the login for {where}. Check the user and the password file.",
-    ),
-    (
-        'database "[^"]*" does not exist',
-        "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`.",
-    ),
-    (
-        (
-            "connection (refused|timed out|is bad|failed)|could not (connect|translate)|server closed"
-            "|connection is closed|terminating connection|shutting down|starting up"
-        ),
-        "PostgreSQL at {where} does not answer. Check that it runs and can be reached.",
-    ),
-    (
-        "root certificate|certificate verify|ssl",
-        "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",
-    ),
-)
-
-
-def _sentence(error: BaseException) -> str | None:
-    seen: BaseException | None = error
-    while seen is not None:
-        text = str(seen).lower()
-        for pattern, sentence in _SENTENCES:
-            if re.search(pattern, text):
-                return sentence.format(where=_location, seconds=_lock_wait_seconds)
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
-def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteDatabase:
-    return SqliteDatabase(
-        str(path),
+def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteFile:
+    return SqliteFile(
+        path,
         pragmas=(
             ("busy_timeout", lock_wait_seconds * 1000),
             ("journal_mode", "wal"),

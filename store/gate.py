@@ -16,6 +16,14 @@ class GateClosedError(Exception):
     """Another process of Keydesk has held the gate for all the time that one was ready to wait."""
 
 
+class GateMissingError(Exception):
+    """The gate's file cannot be opened or made; `fault` says why."""
+
+    def __init__(self, fault: OSError) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
 class WriteGate:
     """An exclusive lock on a file beside the store. One holder at a time over all processes and threads."""
 
@@ -26,7 +34,10 @@ class WriteGate:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Stand in line for the gate and hold it. GateClosedError when it was not one's turn in time."""
+        """Stand in line for the gate and hold it. GateClosedError when it was not one's turn in time.
+
+        GateMissingError when there can be no gate: the disk is full, or the directory is somebody else's.
+        """
         descriptor = self._at_once()
         if descriptor is None:
             descriptor = self._in_line()
@@ -36,7 +47,7 @@ class WriteGate:
             os.close(descriptor)
 
     def _at_once(self) -> int | None:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _opened(self.path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,11 +79,18 @@ class WriteGate:
         return _Place(self.path)
 
 
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise GateMissingError(fault) from fault
+
+
 class _Place:
     """A place in the line. The kernel knows no end of waiting, so a thread waits there and can be left behind."""
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.descriptor = _opened(path)
         self.came = Event()
         self._wanted = True
         self._lock = Lock()

@@ -113,6 +113,7 @@ class Reader:
             db.connect()
             if database.backend() == "sqlite":
                 run_sql("PRAGMA query_only = 1")
+        database.check_file()
         with self._lock:
             self._connection = db.connection()  # type: ignore[no-untyped-call]
             self._running = question

@@ -1,0 +1,68 @@
+"""The SQLite store's file as a process holds it: always the same one, with the same log beside it.
+
+SQLite itself notices neither. Who writes on after another file was put in its place, or after the log was deleted,
+writes into what nobody will read again, or breaks what others write.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from peewee import SqliteDatabase
+from peewee import sqlite3 as driver  # type: ignore[attr-defined] # the one that it has chosen
+
+from store.errors import StoreUnavailable
+
+_Identity = tuple[int, int]
+
+
+class _Connection(driver.Connection):  # type: ignore[misc]
+    """Remembers which log was there when it was opened; None until there was one."""
+
+    log: _Identity | None = None
+
+
+class SqliteFile(SqliteDatabase):
+    """The first connection makes the file where there is none. Every later one, and every change, wants the same."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        super().__init__(str(path), factory=_Connection, **options)
+        self._path = path
+        self._log = path.with_name(path.name + "-wal")
+        self._known: _Identity | None = None
+
+    def _connect(self) -> _Connection:
+        if self._known is not None and _identity(self._path) != self._known:
+            raise self._replaced()
+        connection: _Connection = super()._connect()  # type: ignore[misc] # peewee's stubs leave it out
+        self._known = _identity(self._path)
+        connection.log = _identity(self._log)
+        return connection
+
+    def check_file(self) -> None:
+        """Raise StoreUnavailable unless this thread's connection still is to the store."""
+        if _identity(self._path) != self._known:
+            raise self._replaced()
+        connection: _Connection = self.connection()  # type: ignore[no-untyped-call]
+        log = _identity(self._log)
+        if connection.log is None:
+            connection.log = log
+        elif log != connection.log:
+            raise StoreUnavailable(
+                f"The log {self._log} was removed or replaced while the store was in use; nothing was changed. "
+                "Close every program of Keydesk, put the log back if you have it, and run `keydesk doctor`."
+            )
+
+    def _replaced(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The file of the store {self._path} was removed or replaced while this program had it; nothing was "
+            "changed. Start the program again."
+        )
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat, with each change
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,139 @@
+"""What a driver says of the store as a whole, as one sentence for people: what is wrong, and what to do about it.
+
+PostgreSQL is judged by its code (its words are in the server's language), everything else by its words.
+"""
+
+import errno
+import re
+from typing import Final
+
+_FULL: Final = "The disk of the store {where} is full; nothing was changed. Free some space and try again."
+_BROKEN: Final = (
+    "The disk of the store {where} takes no more, or is broken; nothing was changed. "
+    "Free some space, look at quota and disk, and try again."
+)
+_READ_ONLY: Final = (
+    "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory."
+)
+_CLOSED: Final = "The store {where} cannot be opened. Check that the file and its directory belong to you."
+_LOCKED: Final = (
+    "The store {where} has been locked by another program for more than {seconds} s; nothing was changed. "
+    "Close that program and try again."
+)
+_SILENT: Final = "PostgreSQL at {where} does not answer. Check that it runs and can be reached."
+_LOGIN: Final = "PostgreSQL refused the login for {where}. Check the user and the password file."
+_NO_DATABASE: Final = "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`."
+_NO_CONNECTION: Final = (
+    "PostgreSQL at {where} has no connection left to give; nothing was changed. "
+    "Try again; if it stays so, raise its max_connections or end what holds them."
+)
+_TOO_LONG: Final = (
+    "PostgreSQL at {where} ended a statement that took longer than its statement_timeout, or that somebody cancelled; "
+    "nothing was changed. Try again, or raise the limit for Keydesk's login."
+)
+_STANDBY: Final = (
+    "PostgreSQL at {where} takes no changes: it is a standby, or was made read-only. "
+    "Name the primary, or several hosts with target_session_attrs=read-write, in the store's URL."
+)
+_CONTENDED: Final = (
+    "Others were changing the same in the store {where} again and again; nothing was changed. Try again."
+)
+_NO_RIGHT: Final = (
+    "PostgreSQL lets Keydesk's login do too little in {where}. Make it the owner of the database and its tables."
+)
+
+# By PostgreSQL's five characters, or by the first two of them, its class.
+_CODES: Final = {
+    "53100": _FULL,
+    "53300": _NO_CONNECTION,
+    "55P03": _LOCKED,
+    "57014": _TOO_LONG,
+    "25006": _STANDBY,
+    "40001": _CONTENDED,
+    "40P01": _CONTENDED,
+    "42501": _NO_RIGHT,
+    "3D000": _NO_DATABASE,
+    "28": _LOGIN,
+    "08": _SILENT,
+    "57P0": _SILENT,
+    "58": _BROKEN,
+}
+
+# Peewee hides a full disk behind "cannot rollback", so the causes are read too.
+_WORDS: Final = (
+    ("database or disk is full|no space left", _FULL),
+    ("readonly database|read-only", _READ_ONLY),
+    ("database is locked|database table is locked|lock timeout", _LOCKED),
+    ("unable to open database file", _CLOSED),
+    (
+        "file is not a database|malformed",
+        "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them).",
+    ),
+    ("disk i/o error", _BROKEN),  # what SQLite says of a quota and of a limit on a file's size, too
+    ("password authentication failed|no password supplied", _LOGIN),
+    ('database "[^"]*" does not exist', _NO_DATABASE),
+    (
+        "too many clients|remaining connection slots|max connections exceeded|exceeded maximum connections",
+        _NO_CONNECTION,
+    ),
+    (
+        "root certificate|certificate verify|ssl error|ssl connection is required|server does not support ssl",
+        "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",
+    ),
+    (
+        (
+            "connection (refused|timed out|timeout|is bad|failed|is lost|is closed)|server closed"
+            "|could not (connect|translate|receive)|terminating connection|shutting down|starting up|consuming input failed"
+            "|sending query failed|eof detected|no route to host|network is unreachable"
+        ),
+        _SILENT,
+    ),
+)
+
+_ERRNOS: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.EIO: _BROKEN,
+}
+
+
+def sentence(error: BaseException, where: str, seconds: float) -> str | None:
+    """What is wrong with the store at `where`; None when the error is about rows and not about the store.
+
+    `seconds` is how long a lock is waited for.
+    """
+    template = _by_code(sqlstate(error)) or _by_words(error)
+    return None if template is None else template.format(where=where, seconds=seconds)
+
+
+def of_file(error: OSError, where: str) -> str:
+    """The same for a file beside the store that cannot be opened or made."""
+    return _ERRNOS.get(error.errno or 0, _CLOSED).format(where=where)
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's five-character code, from the error or what it was raised from."""
+    while error is not None:
+        code = getattr(error, "sqlstate", None)
+        if code:
+            return str(code)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _by_code(code: str | None) -> str | None:
+    return None if code is None else _CODES.get(code) or _CODES.get(code[:4]) or _CODES.get(code[:2])
+
+
+def _by_words(error: BaseException) -> str | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        for pattern, template in _WORDS:
+            if re.search(pattern, text):
+                return template
+        seen = seen.__cause__ or seen.__context__
+    return None
