@@ -83,8 +83,8 @@ _WORDS: Final = (
     (
         (
             "connection (refused|timed out|timeout|is bad|failed|is lost|is closed)|server closed"
-            "|could not (connect|translate|receive)|terminating connection|shutting down|starting up|consuming input failed"
-            "|sending query failed|eof detected|no route to host|network is unreachable"
+            "|could not (connect|translate|receive)|terminating connection|shutting down|starting up"
+            "|consuming input failed|sending query failed|eof detected|no route to host|network is unreachable"
         ),
         _SILENT,
     ),
