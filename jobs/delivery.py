@@ -17,25 +17,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from peewee import PeeweeException
+from peewee import InterfaceError, InternalError, OperationalError
 
-from jobs import letter_context, letters, messages
 from jobs.json_log import JsonLog, where
-from jobs.messages import Mailbox
+from jobs.mail_writing import Sender, idempotency_key, reference_of, write
+from jobs.relay import Relay
 from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
 from store import installation, notices, outgoing, restored, sent_record
 from store.errors import StoreUnavailable
+from store.installation import Installation
 from store.notices import NoLongerTrue
-from store.outgoing import ClaimLost
-from store.rules import calendar
-from store.tables import Company, Email
+from store.outgoing import Bound, ClaimLost, Taken
+from store.tables import Email
 
-LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail
+__all__ = ["LEASE", "Outcome", "Relay", "Sender", "Session", "deliver_slice", "reference_of", "wait", "write"]
+
+LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail (smtp_connection.Timeouts)
 _WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120, 240))
 _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
-_BREAKER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10))
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
+_NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
 
 
 class Session(Protocol):
@@ -46,42 +48,6 @@ class Session(Protocol):
 
 
 SessionFactory = Callable[[], AbstractContextManager[Session]]
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Who writes: the From address, where answers go, and the domain of the Message-IDs."""
-
-    address: str
-    reply_to: str
-
-    @property
-    def domain(self) -> str:
-        """The part after the @."""
-        return self.address.rpartition("@")[2]
-
-
-@dataclass
-class Relay:
-    """What this worker knows of the relay: after a refusal of its own it is left alone for a while."""
-
-    refusals: int = 0
-    closed_until: datetime | None = None
-    reason: str = ""
-
-    def is_closed(self, now: datetime) -> bool:
-        """Whether it is too early to ask again. A clock that was put back does not keep it closed for longer."""
-        return self.closed_until is not None and now < self.closed_until <= now + _BREAKER[-1]
-
-    def refused(self, reason: str, now: datetime) -> None:
-        """Leave it alone for a while, for longer each time."""
-        self.closed_until = now + _BREAKER[min(self.refusals, len(_BREAKER) - 1)]
-        self.refusals += 1
-        self.reason = reason
-
-    def answered(self) -> None:
-        """It works."""
-        self.refusals, self.closed_until, self.reason = 0, None, ""
 
 
 @dataclass
@@ -122,18 +88,23 @@ def deliver_slice(
     if open_session is None or relay.is_closed(now):
         return outcome
     outcome.ambiguous.extend(outgoing.find_ambiguous(now))
-    mails = outgoing.claim(owner, limit, LEASE, now)
+    mails = outgoing.claim(owner, min(limit, relay.most or limit), LEASE, now, relay.per_minute)
     if not mails:
         return outcome
     try:
         with open_session() as session:
-            post = _Post(session, sender, clock, owner, relay, outcome, log, restored.ever())
-            for mail in mails:
-                if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
-                    break
-                post.deliver(mail)
+            post = _Post(session, sender, clock, owner, relay, outcome, log, installation.get(), restored.ever())
+            try:
+                for mail in mails:
+                    if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
+                        break
+                    post.deliver(mail)
+            finally:
+                post.settle()
     finally:
         outgoing.release(owner)
+    if not outcome.stopped:
+        relay.took_all(limit)
     return outcome
 
 
@@ -142,6 +113,15 @@ def wait(email_id: int, attempts: int) -> timedelta:
     base = _WAITS[min(max(attempts, 1), len(_WAITS)) - 1]
     digest = hashlib.sha256(f"{email_id}:{attempts}".encode()).digest()
     return base + timedelta(seconds=int(base.total_seconds()) // 5 * digest[0] // 255)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is to be handed over; `bound` is None for bytes that are kept already."""
+
+    message: bytes
+    bound: Bound | None
+    things: Sequence[str]
 
 
 @dataclass
@@ -155,20 +135,52 @@ class _Post:
     relay: Relay
     outcome: Outcome
     log: JsonLog | None
+    chosen: Installation
     is_restored: bool
+    taken: Taken | None = None  # in the record beside the store, and not yet in the store
 
     def deliver(self, mail: Email) -> None:
         """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
         try:
-            said = self._still_true(mail)
-            if said is None:
-                return
-            things = sent_record.told(mail, said)
-            message = None if self._sent_before(mail, things) else self._written(mail, said)
-            if message is not None:
-                self._hand_over(mail, message, things)
+            ready = self._ready(mail)
+            if ready is not None:
+                self._hand_over(mail, ready)
         except ClaimLost:
             self._say("mail.claim-lost", "warning", mail=mail.id)
+
+    def settle(self) -> None:
+        """Write down what the relay has taken, unless the next hand-over has done so."""
+        taken, self.taken = self.taken, None
+        if taken is not None:
+            outgoing.sent(taken.email_id, self.owner, taken.reply, taken.at)
+
+    def _ready(self, mail: Email) -> _Ready | None:
+        """The mail as it goes; None when it does not. Whatever is wrong with one mail does not keep the others back."""
+        try:
+            said = self._still_true(mail)
+            if said is None:
+                return None
+            things = sent_record.told(mail, said)
+            if self._sent_before(mail, things):
+                return None
+            if mail.resends and mail.message is not None:
+                return self._as_before(mail, things)  # the first one may have arrived, so this must be the same
+            header = self.sender.idempotency_header
+            more = ((header, idempotency_key(mail, things)),) if header else ()
+            letter, message = write(mail, said, self.sender, self.clock(), chosen=self.chosen, more=more)
+        except _NOT_THE_MAILS_FAULT:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is set aside, with the reason
+            self._failed(mail, f"it could not be written: {error} ({type(error).__name__})", where=where(error))
+            return None
+        return _Ready(message, Bound(letter.subject, message, folds=bool(header)), things)
+
+    def _as_before(self, mail: Email, things: Sequence[str]) -> _Ready | None:
+        if outgoing.forgotten(mail, self.clock()):
+            outgoing.set_apart(mail.id, self.owner)
+            self.outcome.ambiguous.append(mail.id)
+            return None
+        return _Ready(bytes(mail.message or b""), None, things)
 
     def _still_true(self, mail: Email) -> dict[str, object] | None:
         """What the mail says; None when it was withdrawn."""
@@ -193,20 +205,6 @@ class _Post:
         self._say("mail.sent-before", "warning", mail=mail.id, kind=mail.kind)
         return True
 
-    def _written(self, mail: Email, said: dict[str, object]) -> bytes | None:
-        """The bytes to hand over; None when it cannot be written."""
-        if mail.resends and mail.message is not None:
-            return bytes(mail.message)  # the first one may have arrived, so this must be the same
-        try:
-            letter, message = write(mail, said, self.sender, self.clock())
-        except (PeeweeException, StoreUnavailable):
-            raise  # not this mail's fault
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one mail must not keep the others back
-            self._failed(mail, f"it could not be written: {error} ({type(error).__name__})", where=where(error))
-            return None
-        outgoing.bind(mail.id, self.owner, letter.subject, message)
-        return message
-
     def _withdraw(self, mail: Email, reason: str) -> None:
         outgoing.withdrawn(mail.id, self.owner, reason)
         self.outcome.withdrawn.append(mail.id)
@@ -221,22 +219,14 @@ class _Post:
         if self.log is not None:
             self.log.say(fact, level, **more)
 
-    def _hand_over(self, mail: Email, message: bytes, things: Sequence[str]) -> None:
+    def _hand_over(self, mail: Email, ready: _Ready) -> None:
         answer = self.session.deliver(
-            self.sender.address,
-            mail.recipient,
-            message,
-            lambda: outgoing.handing_over(mail.id, self.owner, LEASE, self.clock()),
+            self.sender.address, mail.recipient, ready.message, lambda: self._body_goes(mail, ready.bound)
         )
         now = self.clock()
         match answer:
             case Delivered(reply):
-                self._remember(mail, things, now)
-                outgoing.sent(mail.id, self.owner, reply, now)
-                self.relay.answered()
-                self.outcome.sent.append(mail.id)
-                waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
-                self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
+                self._taken(mail, ready.things, reply, now)
             case BadAddress(code, text):
                 self.relay.answered()
                 self._failed(mail, _reply(code, text))
@@ -251,11 +241,32 @@ class _Post:
             case TryLater(_, code, text) | StopRun(_, code, text):
                 self._stopped(mail, answer, _reply(code, text), now)
 
-    def _remember(self, mail: Email, things: Sequence[str], now: datetime) -> None:
+    def _body_goes(self, mail: Email, bound: Bound | None) -> None:
+        """One transaction: the mail before this one was taken, and this one goes."""
+        now = self.clock()
         try:
-            sent_record.add(mail, things, now)
-        except OSError as error:  # it matters after a restore only; the mail has left
+            outgoing.handing_over(mail.id, self.owner, LEASE, now, bound, self.taken)
+        except ClaimLost:
+            self.settle()
+            raise
+        self.taken = None
+
+    def _taken(self, mail: Email, things: Sequence[str], reply: str, now: datetime) -> None:
+        """Write it down: at once, or where the record knows it already, together with the next hand-over."""
+        self.taken = Taken(mail.id, reply, now)
+        if not self._remembered(mail, things, now):
+            self.settle()
+        self.relay.answered()
+        self.outcome.sent.append(mail.id)
+        waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
+        self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
+
+    def _remembered(self, mail: Email, things: Sequence[str], now: datetime) -> bool:
+        try:
+            return sent_record.add(mail, things, now)
+        except OSError as error:  # it matters after a restore or a crash only; the mail has left
             self._say("mail.not-recorded", "error", mail=mail.id, error=str(error.strerror))
+            return False
 
     def _stop(self, reply: str, now: datetime) -> None:
         self.relay.refused(reply, now)
@@ -273,6 +284,8 @@ class _Post:
         Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
         """
         self._stop(reply, now)
+        if isinstance(answer, TryLater) and answer.too_many:
+            self.relay.had_too_many(len(self.outcome.sent))
         self._say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
         if isinstance(answer, TryLater) or answer.phase not in _REFUSED_CONTENT:
             outgoing.later(mail.id, self.owner, mail.next_at, reply, attempted=False)
@@ -285,40 +298,3 @@ class _Post:
 def _reply(code: int, text: str) -> str:
     """As it is kept and shown: with the code, where the relay gave one."""
     return text if code == NO_REPLY else f"{code} {text}"
-
-
-def write(mail: Email, said: dict[str, object], sender: Sender, now: datetime) -> tuple[letters.Letter, bytes]:
-    """The letter and its bytes, from what the mail says; days are counted from the company's local day at `now`."""
-    company = Company.get_or_none(Company.id == mail.company_id) if mail.company_id is not None else None
-    chosen = installation.get()
-    zone = calendar.zone(company.time_zone if company else chosen.time_zone)
-    reference = reference_of(mail)
-    reply_to = sender.reply_to or sender.address
-    envelope = {
-        "vendor": chosen.vendor,
-        "reply_to": reply_to,
-        "recipient_name": mail.recipient_name,
-        "roles": said.get("roles", []),
-        "reference": reference,
-    }
-    context = letter_context.from_json(
-        mail.kind, {**{name: value for name, value in said.items() if name != "roles"}, "envelope": envelope}
-    )
-    letter = letters.render(mail.kind, context, today=calendar.local_day(now, zone), now=now)
-    raw = messages.build(
-        letter,
-        kind=mail.kind,
-        sender=Mailbox(chosen.vendor, sender.address),
-        recipient=Mailbox(mail.recipient_name, mail.recipient),
-        reply_to=reply_to,
-        message_id=f"<{mail.message_id}@{sender.domain}>",
-        date=now,
-        reference=reference,
-        unsubscribe=reply_to if said.get("roles") == ["email-to-notify"] else None,
-    )
-    return letter, raw
-
-
-def reference_of(mail: Email) -> str:
-    """What a person can read out on the telephone: `KD-3F2A9C01`."""
-    return "KD-" + mail.message_id.removeprefix("kd.")[:8].upper()

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from jobs.delivery import Relay, Sender, SessionFactory, deliver_slice
 from jobs.json_log import JsonLog
-from jobs.sandbox_refresh import Command, refresh_next
+from jobs.refresh_command import Command
+from jobs.sandbox_refresh import refresh_next
 
 Clock = Callable[[], datetime]
 
@@ -13,14 +14,16 @@ Queue = Callable[[Clock, str, Callable[[], bool]], int]
 """Takes a bounded slice as the named owner, asking now and then whether to stop; 0 when nothing is to be done."""
 
 
-def mails(open_session: SessionFactory | None, sender: Sender, log: JsonLog | None = None) -> Queue:
-    """Hand over what the outbox holds. Without a session the mails wait."""
-    relay = Relay()
+def mails(
+    open_session: SessionFactory | None, sender: Sender, log: JsonLog | None = None, per_minute: int = 0
+) -> Queue:
+    """Hand over what the outbox holds, at most so many a minute. Without a session the mails wait."""
+    relay = Relay(per_minute)
 
     def deliver(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
         outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping)
-        if outcome.stopped:
-            return 0
+        if outcome.stopped or relay.is_slowed:
+            return 0  # until the next beat
         return outcome.dealt_with
 
     return deliver

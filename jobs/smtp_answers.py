@@ -27,6 +27,11 @@ class TryLater:
     text: str
     of_relay: bool = False
 
+    @property
+    def too_many(self) -> bool:
+        """Whether the server says that it gets more, or quicker, than it takes from us."""
+        return 400 <= self.code < 500 and _is_too_many(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class BadAddress:
@@ -59,13 +64,17 @@ NO_REPLY: Final = 0
 
 _SHOWN: Final = 300
 _ENHANCED: Final = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?![\d.])")
+_TOO_MANY: Final = re.compile(
+    r"too (?:many|fast|quick|much)|\brate\b|rate.?limit|throttl|exceed|slow down|flood|concurren", re.IGNORECASE
+)
+_OF_RECIPIENT: Final = re.compile(r"(?<![\d.])4\.[12]\.\d")  # a full mailbox exceeds something too
 _LOGIN_WANTED: Final = frozenset({530, 534, 535, 538})
 
 
 def refused(phase: Phase, code: int, text: str) -> TryLater | BadAddress | StopRun:
     """What a reply other than the wanted one means; a code that is none is a server at fault."""
     if not 500 <= code < 600:
-        broken = code == 421 or not 400 <= code < 500
+        broken = code == 421 or not 400 <= code < 500 or _is_too_many(text)
         return TryLater(phase, code, text, of_relay=broken or phase not in {"rcpt", "data", "body", "dot"})
     if phase == "rcpt" and not _ours(code, text):
         return BadAddress(code, text)
@@ -86,3 +95,7 @@ def _ours(code: int, text: str) -> bool:
     if code in _LOGIN_WANTED or detail.startswith("7.") or detail in {"1.7", "1.8"}:
         return True
     return code == 553 and not detail.startswith("1.")
+
+
+def _is_too_many(text: str) -> bool:
+    return _TOO_MANY.search(text) is not None and _OF_RECIPIENT.search(text) is None

@@ -205,7 +205,9 @@ class SmtpSession:
 
 def _lost_on_the_way(answer: Answer | None) -> bool:
     """Whether a connection that stood was lost, or taken back by the server (421), before any body went."""
-    return isinstance(answer, TryLater) and answer.phase in {"mail", "rcpt", "data"} and answer.code in {NO_REPLY, 421}
+    if not isinstance(answer, TryLater) or answer.too_many:
+        return False
+    return answer.phase in {"mail", "rcpt", "data"} and answer.code in {NO_REPLY, 421}
 
 
 def _is_of_relay(answer: Answer) -> bool:

@@ -8,25 +8,45 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from store import sent_record
 from store.actors import Actor
 from store.change import change
 from store.database import backend, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
 from store.fields import seconds
+from store.mail_kinds import ABOUT_A_KEY
 from store.rules.key_format import redact
 from store.rules.text import check_name, one_line
 from store.tables import Email
 
-# About the security of a key: a second mail is better than none. What else is ambiguous waits for a person.
-_SENT_AGAIN_BY_ITSELF = frozenset(
-    {"key_created", "key_expiry_changed", "key_revoked", "key_rotated", "key_expiring", "key_expired"},
-)
 _RELAY_RECOVERS = timedelta(minutes=5)
+_RELAY_REMEMBERS = timedelta(hours=12)  # the keys of mails that it has taken: half of the day that relays promise
+_MINUTE = timedelta(minutes=1)
+_PACE_LOCK = 0x6B64_7061  # one PostgreSQL transaction at a time counts what leaves in a minute
 _REPLY_LIMIT = 600
+_IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
 
 
 class ClaimLost(KeydeskError):
     """Another worker has taken this mail over, or a person has decided about it; it must not be handed over."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is handed over. `folds`: the relay takes these bytes once, however often they come."""
+
+    subject: str
+    message: bytes
+    folds: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A mail that the relay has taken, with its reply and the instant."""
+
+    email_id: int
+    reply: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -39,12 +59,16 @@ class Pending:
     ambiguous: int = 0
 
 
-def claim(owner: str, limit: int, lease: timedelta, now: datetime) -> list[Email]:
-    """Take up to `limit` mails whose time has come, for as long as the lease. Two owners never get the same one."""
+def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: int = 0) -> list[Email]:
+    """Take up to `limit` mails whose time has come, for as long as the lease. Two owners never get the same one.
+
+    With `per_minute` no more are claimed, by all owners together, than may be handed over in this minute.
+    """
 
     def take() -> list[Email]:
+        most = min(limit, _left_of_minute(per_minute, now)) if per_minute else limit
         query = _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else "")
-        ids = [int(row[0]) for row in run_sql(query, (seconds(now), seconds(now), limit)).fetchall()]
+        ids = [int(row[0]) for row in run_sql(query, (seconds(now), seconds(now), most)).fetchall()] if most else []
         for email_id in ids:
             run_sql(_TAKE, (owner, seconds(now + lease), email_id))
         return list(Email.select().where(Email.id.in_(ids)).order_by(Email.next_at, Email.id)) if ids else []
@@ -53,20 +77,37 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime) -> list[Email
         return transact(take)
 
 
-def bind(email_id: int, owner: str, subject: str, message: bytes) -> None:
-    """Keep the bytes that will be handed over. ClaimLost when the mail is not the owner's any more."""
-    _one(
-        "UPDATE email SET subject = ?, message = ? WHERE id = ? AND owner = ? AND state = 'claimed'",
-        (subject[:256], message, email_id, owner),
-    )
+def _left_of_minute(per_minute: int, now: datetime) -> int:
+    """How many more may leave: what went in the last minute and what is claimed, by whomever, is taken off.
+
+    An instant in the future is of a clock that was put back since, and does not count for longer than a minute.
+    """
+    if backend() == "postgresql":
+        run_sql("SELECT pg_advisory_xact_lock(?)", (_PACE_LOCK,))
+    went = run_sql(_WENT, (seconds(now - _MINUTE), seconds(now + _MINUTE))).fetchone()[0]
+    claimed = run_sql(_CLAIMED, (seconds(now),)).fetchone()[0]
+    return max(0, per_minute - int(went) - int(claimed))
 
 
-def handing_over(email_id: int, owner: str, lease: timedelta, now: datetime) -> None:
-    """Write down, before the body goes, that it goes. ClaimLost when the mail is not the owner's any more."""
-    _one(
-        "UPDATE email SET state = 'handing-over', lease_until = ? WHERE id = ? AND owner = ? AND state = 'claimed'",
-        (seconds(now + lease), email_id, owner),
-    )
+def handing_over(
+    email_id: int, owner: str, lease: timedelta, now: datetime, bound: Bound | None = None, taken: Taken | None = None
+) -> None:
+    """Write down, before the body goes, that it goes, and keep its bytes; None: those that are kept already.
+
+    With `taken`, another mail of the owner is `sent` in the same transaction. ClaimLost when the mail is not the
+    owner's any more; then nothing was changed.
+    """
+    folds_until = seconds(now + _RELAY_REMEMBERS) if bound is not None and bound.folds else None
+    with session(), writing():
+        if taken is not None:
+            _leave(taken.email_id, owner, "sent", taken.reply, attempts=1, sent_at=taken.at)
+        also = "" if bound is None else "subject = ?, message = ?, folds_until = CAST(? AS BIGINT), "
+        values = () if bound is None else (bound.subject[:256], bound.message, folds_until)
+        _one(
+            f"UPDATE email SET {also}state = 'handing-over', lease_until = ?, handed_over_at = ? "  # noqa: S608 - ours
+            "WHERE id = ? AND owner = ? AND state = 'claimed'",
+            (*values, seconds(now + lease), seconds(now), email_id, owner),
+        )
 
 
 def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
@@ -76,8 +117,7 @@ def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
 
 def sent_before(email_id: int, owner: str, at: datetime) -> None:
     """The record beside the store knows it as sent: this store was restored, or a worker died after the answer."""
-    reply = "The record of what was sent says that a relay took it; it was not sent again."
-    _leave(email_id, owner, "sent", reply, sent_at=at)
+    _leave(email_id, owner, "sent", _IN_THE_RECORD, sent_at=at)
 
 
 def later(email_id: int, owner: str, next_at: datetime, reply: str, *, attempted: bool) -> None:
@@ -101,11 +141,24 @@ def withdrawn(email_id: int, owner: str, reason: str) -> None:
 def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
     """The whole mail went, but the answer did not come. Gives the new state.
 
-    `queued`, once more and in a while, for a notice about a key; `ambiguous` for anything else.
+    `queued`, once more and in a while, for a mail about a key and for one that the relay folds into the first;
+    `ambiguous` for anything else.
     """
     with session(), writing():
         _leave(email_id, owner, "ambiguous", reply, attempts=1)
         return "queued" if _send_again(email_id, now + _RELAY_RECOVERS) else "ambiguous"
+
+
+def forgotten(mail: Email, now: datetime) -> bool:
+    """Whether a mail that goes once more by itself may not: the relay may have forgotten that it took it."""
+    return (
+        mail.resends > 0 and mail.kind not in ABOUT_A_KEY and mail.folds_until is not None and mail.folds_until <= now
+    )
+
+
+def set_apart(email_id: int, owner: str) -> None:
+    """Leave to a person what the relay would not fold any more."""
+    _leave(email_id, owner, "ambiguous", "it may have arrived, and the relay does not know any more whether it did")
 
 
 def release(owner: str) -> int:
@@ -117,7 +170,8 @@ def release(owner: str) -> int:
 def find_ambiguous(now: datetime) -> list[int]:
     """Find what a crash left between hand-over and answer, once its lease is over; the ids.
 
-    A notice about a key is queued once more, with the same bytes and Message-ID; anything else waits for a person.
+    What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
+    once more, with the same bytes and Message-ID; anything else waits for a person.
     """
     return _ambiguous(_ABANDONED, seconds(now), now)
 
@@ -130,16 +184,32 @@ def bury(owner: str, now: datetime) -> list[int]:
 
 def _ambiguous(query: str, value: int | str, now: datetime) -> list[int]:
     with session(), writing():
-        ids = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
-        for email_id in ids:
-            reply = "the worker ended between hand-over and answer; the mail may have arrived"
-            run_sql(
-                "UPDATE email SET state = 'ambiguous', owner = NULL, lease_until = NULL, reply = ? "
-                "WHERE id = ? AND state = 'handing-over'",
-                (reply, email_id),
-            )
-            _send_again(email_id, now)
-        return ids
+        found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
+        return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
+
+
+def _was_taken(email_id: int) -> bool:
+    mail = _get(email_id)
+    at = sent_record.taken_at(mail.message_id, mail.handed_over_at or mail.queued_at)
+    if at is None:
+        return False
+    text = (
+        "UPDATE email SET state = 'sent', owner = NULL, lease_until = NULL, attempts = attempts + 1, reply = ?, "
+        "sent_at = ? WHERE id = ? AND state = 'handing-over'"
+    )
+    run_sql(text, (_IN_THE_RECORD, seconds(at), email_id))
+    return True
+
+
+def _left_open(email_id: int, now: datetime) -> bool:
+    reply = "the worker ended between hand-over and answer; the mail may have arrived"
+    text = (
+        "UPDATE email SET state = 'ambiguous', owner = NULL, lease_until = NULL, reply = ? "
+        "WHERE id = ? AND state = 'handing-over'"
+    )
+    changed = run_sql(text, (reply, email_id)).rowcount
+    _send_again(email_id, now)
+    return bool(changed)
 
 
 def resend(actor: Actor, email_id: int, now: datetime) -> None:
@@ -148,7 +218,7 @@ def resend(actor: Actor, email_id: int, now: datetime) -> None:
         mail = _get(email_id)
         changed = run_sql(
             "UPDATE email SET message = CASE WHEN state = 'failed' THEN NULL ELSE message END, state = 'queued', "
-            "next_at = ?, resends = resends + 1, owner = NULL, lease_until = NULL "
+            "next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
             "WHERE id = ? AND state IN ('ambiguous', 'failed')",
             (seconds(now), email_id),
         ).rowcount
@@ -210,7 +280,7 @@ def _one(text: str, values: tuple[Any, ...]) -> None:
 
 def _send_again(email_id: int, next_at: datetime) -> bool:
     mail = _get(email_id)
-    if mail.kind not in _SENT_AGAIN_BY_ITSELF:
+    if mail.kind not in ABOUT_A_KEY and (mail.folds_until is None or mail.folds_until <= next_at):
         return False
     return bool(
         run_sql(
@@ -247,6 +317,13 @@ _NEXT = """
 """
 
 _TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id = ?"
+
+_WENT = "SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at <= ?"
+
+_CLAIMED = """
+    SELECT count(*) FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'claimed' AND lease_until > ?
+"""
 
 _ABANDONED = """
     SELECT id FROM email

@@ -16,10 +16,12 @@ from typing import Any
 
 from store.database import run_sql, session, sqlite_path
 from store.fields import canonical, instant, seconds
+from store.mail_kinds import DIGESTS
 from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on
 _LINE = re.compile(rb"([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
+_KEYS_ONE_BY_ONE = 200
 _TAIL = 4096  # bytes at the end in which the newest whole line is looked for
 
 _named: Path | None = None
@@ -40,23 +42,27 @@ def path() -> Path | None:
 def told(mail: Email, said: Mapping[str, Any]) -> tuple[str, ...]:
     """A hash of each thing that the mail tells its recipient; equal in a restored store that owes it once more.
 
-    A digest tells of key, expiry and threshold, whichever day it is written for. Any other mail is its reason and its
-    content: numbers of rows are used again after a restore, so the reason alone could be another's.
+    A digest tells of key, expiry and threshold, whichever day it is written for; one of very many keys is one thing.
+    Any other mail is its reason and its content: numbers of rows are used again after a restore, so the reason alone
+    could be another's.
     """
-    with session():
-        notices = run_sql(_NOTICES, (mail.id,)).fetchall()
-    things: list[Any] = [list(row) for row in notices]
+    things: list[Any] = []
+    if mail.kind in DIGESTS:
+        with session():
+            things = [list(row) for row in run_sql(_NOTICES, (mail.id,)).fetchall()]
+    if len(things) > _KEYS_ONE_BY_ONE:
+        things = [things]
     if not things:
         things = [[mail.message_id, {name: value for name, value in said.items() if name != "roles"}]]
     recipient = mail.recipient.lower()
     return tuple(hashlib.sha256(canonical([mail.kind, recipient, each]).encode()).hexdigest()[:32] for each in things)
 
 
-def add(mail: Email, things: Sequence[str], now: datetime) -> None:
-    """Remember, synced to the disk, that the relay took a mail. Raises OSError."""
+def add(mail: Email, things: Sequence[str], now: datetime) -> bool:
+    """Remember, synced to the disk, that the relay took a mail; False where no record is kept. Raises OSError."""
     where = path()
     if where is None:
-        return
+        return False
     line = f"{seconds(now)} {mail.message_id} {' '.join(things)}\n".encode()
     is_new = not where.exists()
     descriptor = os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -67,6 +73,7 @@ def add(mail: Email, things: Sequence[str], now: datetime) -> None:
         os.close(descriptor)
     if is_new:
         _sync_directory(where.parent)
+    return True
 
 
 def told_at(things: Sequence[str]) -> datetime | None:
@@ -81,6 +88,19 @@ def told_at(things: Sequence[str]) -> datetime | None:
         line = record[record.rfind(b"\n", 0, max(found)) + 1 : max(found)]
     stamp = re.match(rb"[0-9]{1,12}(?= )", line)
     return instant(int(stamp[0])) if stamp else None
+
+
+def taken_at(message_id: str, since: datetime) -> datetime | None:
+    """When a relay took the mail of that Message-ID, if the record knows it and it was not before `since`."""
+    where = path()
+    if where is None or not where.exists() or where.stat().st_size == 0:
+        return None
+    with where.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as record:
+        found = record.rfind(f" {message_id} ".encode())
+        if found < 0:
+            return None
+        stamp = re.fullmatch(rb"[0-9]{1,12}", record[record.rfind(b"\n", 0, found) + 1 : found])
+    return instant(int(stamp[0])) if stamp and int(stamp[0]) >= seconds(since) else None
 
 
 def newest() -> tuple[str, datetime] | None:

@@ -42,7 +42,7 @@ _REPLIES = {
     "421 mail": "421 4.3.2 Going down",
     "451 mail": "451 4.3.0 Disk trouble",
     "550 mail": "550 5.7.1 Sender is not yours",
-    "421 rcpt": "421 4.7.0 Too many mails",
+    "421 rcpt": "421 4.3.2 Going down",
     "450 rcpt": "450 4.7.1 Greylisted, come back in 5 minutes",
     "550 rcpt": "550 5.1.1 No such user here",
     "553 rcpt": "553 5.7.1 Sender address rejected: not owned by user",

@@ -12,11 +12,12 @@ from store.actors import Actor
 from store.database import session
 from store.errors import NotAllowed, NotFound, Refused
 from store.outbox import Owed
-from store.outgoing import ClaimLost, Pending
+from store.outgoing import Bound, ClaimLost, Pending, Taken
 from store.tables import Email, Event
 
 LEASE = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)
+BYTES = Bound("A subject", b"the bytes")
 
 
 def owe(reason: str = "one", kind: str = "key_created", not_before: datetime | None = None) -> int:
@@ -33,8 +34,7 @@ def claim(owner: str = "one", now: datetime = NOON, limit: int = 10) -> list[int
 def handed_over(owner: str = "one", kind: str = "key_created") -> int:
     number = owe(kind=kind)
     claim(owner)
-    outgoing.bind(number, owner, "A subject", b"the bytes")
-    outgoing.handing_over(number, owner, LEASE, NOON)
+    outgoing.handing_over(number, owner, LEASE, NOON, BYTES)
     return number
 
 
@@ -90,8 +90,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(empty_store: str) -> None:
     before = row(number)
 
     for late in (
-        lambda: outgoing.bind(number, "slow", "s", b""),
-        lambda: outgoing.handing_over(number, "slow", LEASE, NOON),
+        lambda: outgoing.handing_over(number, "slow", LEASE, NOON, BYTES),
         lambda: outgoing.sent(number, "slow", "250", NOON),
         lambda: outgoing.later(number, "slow", NOON, "450", attempted=True),
         lambda: outgoing.failed(number, "slow", "550"),
@@ -113,6 +112,20 @@ def test_what_was_sent_is_not_claimed_again(empty_store: str) -> None:
     assert row(number) == expected
     assert Email.get_by_id(number).sent_at == NOON
     assert claim(now=NOON + 100 * LEASE) == []
+
+
+def test_what_was_taken_and_what_goes_next_is_written_down_at_once_or_neither(empty_store: str) -> None:
+    first, second = handed_over(), owe("second")
+    claim()
+    taken = Taken(first, "250 2.0.0 Queued", NOON)
+
+    with pytest.raises(ClaimLost):
+        outgoing.handing_over(4711, "one", LEASE, NOON, BYTES, taken)
+    before = [row(number)["state"] for number in (first, second)]
+    outgoing.handing_over(second, "one", LEASE, NOON, BYTES, taken)
+
+    assert before == ["handing-over", "claimed"]
+    assert [row(number)["state"] for number in (first, second)] == ["sent", "handing-over"]
 
 
 def test_a_refusal_counts_as_an_attempt_and_a_relay_in_trouble_does_not(empty_store: str) -> None:
@@ -207,7 +220,7 @@ def test_a_person_sends_an_ambiguous_mail_again_as_it_was_and_a_failed_one_writt
     outgoing.answer_lost(ambiguous, "one", "lost", NOON)
     failed = owe("failed")
     claim()
-    outgoing.bind(failed, "one", "A subject", b"wrong")
+    outgoing.handing_over(failed, "one", LEASE, NOON, BYTES)
     outgoing.failed(failed, "one", "550")
 
     for number in (ambiguous, failed):

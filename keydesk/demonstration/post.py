@@ -30,8 +30,7 @@ class Postman:
                 outgoing.withdrawn(mail.id, _OWNER, str(reason))
                 continue
             letter, message = write(mail, said, SENDER, now)
-            outgoing.bind(mail.id, _OWNER, letter.subject, message)
-            outgoing.handing_over(mail.id, _OWNER, _LEASE, now)
+            outgoing.handing_over(mail.id, _OWNER, _LEASE, now, outgoing.Bound(letter.subject, message))
             self._kept += 1
             name = f"{self._kept:05d}.eml"
             (self._folder / name).write_bytes(message)

@@ -19,7 +19,7 @@ class Email(Record):
     message_id = CharField(max_length=128, unique=True)
     context = JsonField()  # what the mail says, without any secret
     subject = CharField(max_length=256, null=True)  # known once rendered
-    message = BlobField(null=True)  # the bytes, frozen at the first attempt
+    message = BlobField(null=True)  # the bytes, frozen when they are handed over
     state = CharField(
         max_length=16,
         constraints=[
@@ -33,6 +33,8 @@ class Email(Record):
     resends = IntegerField(default=0)  # after a lost answer
     owner = CharField(max_length=64, null=True)
     lease_until = InstantField(null=True)
+    handed_over_at = InstantField(null=True)  # when the bytes went last
+    folds_until = InstantField(null=True)  # until then the relay takes the same bytes once, however often they come
     sent_at = InstantField(null=True)
     reply = TextField(null=True)  # what the relay said last, or why it was withdrawn
 
@@ -41,6 +43,7 @@ class Email(Record):
             SQL(
                 "CREATE INDEX email_pending ON email (next_at, id) WHERE state IN ('queued', 'claimed', 'handing-over')"
             ),
+            SQL("CREATE INDEX email_handed_over ON email (handed_over_at) WHERE handed_over_at IS NOT NULL"),
             SQL("CREATE INDEX email_attention ON email (id) WHERE state IN ('failed', 'ambiguous')"),
         )
 
