@@ -84,7 +84,7 @@ class OnPostgresql:
 
     def fresh(self) -> None:
         """Nothing of any run is left."""
-        self._sql("TRUNCATE invoice_line, invoice_month, email, notice, run, worker RESTART IDENTITY")
+        self._sql("TRUNCATE invoice_line, invoice_month, buyer_facts, email, notice, run, worker RESTART IDENTITY")
         self._sql(f"DELETE FROM event WHERE seq > {self._events}")
         self._sql("VACUUM ANALYZE event")
         self._sql("CHECKPOINT")

@@ -28,7 +28,7 @@ from store import billing_facts, database, usage_facts
 from store.months_owed import TOGETHER
 
 INVOICES: Final = tuple(job for job in TIMETABLE if job.name in {"invoice-lines", "invoice-final"})
-WRITTEN: Final = {"drafts": ("invoice_month", "invoice_line"), "finals": ("event", "email")}
+WRITTEN: Final = {"drafts": ("invoice_month", "invoice_line"), "finals": ("event", "email", "buyer_facts")}
 _LINES_A_STATEMENT: Final = 200
 _ANONYMOUS: Final = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 

@@ -113,9 +113,9 @@ def _fill_usage(execute: Any, *, on_sqlite: bool) -> None:
     days = [(first + timedelta(days=number)).isoformat() for number in range(DAYS)]
     for number, day in enumerate(days, 1):
         came = seconds(datetime.fromisoformat(f"{day}T00:30:00+00:00")) + _DAY
-        values = f"{number}, 'gateway', 'batch {number}', {came}, 1, 0, '{day}', '{day}'"
+        values = f"{number}, 'gateway', 'batch {number}', '', {came}, 1, 0, '{day}', '{day}'"
         execute(
-            "INSERT INTO usage_batch (id, source, batch, received_at, rows, rejected, first_day, last_day) "
+            "INSERT INTO usage_batch (id, source, batch, sha256, received_at, rows, rejected, first_day, last_day) "
             f"VALUES ({values})"
         )
     if on_sqlite:

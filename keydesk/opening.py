@@ -2,11 +2,12 @@
 
 import getpass
 import os
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from keydesk.settings import Settings
-from store import database, installation, migrations, sent_record
+from store import database, installation, migrations, sellers, sent_record
 from store.actors import Actor
 from store.database import session
 from store.errors import SettingsWrong, StoreUnavailable
@@ -32,6 +33,7 @@ def open_store(settings: Settings) -> None:
 def bind(location: str, settings: Settings) -> None:
     """Make `location` the store of this process, as the settings want it."""
     database.bind(location, password=settings.store_password(), lock_wait_seconds=settings.store.lock_wait_seconds)
+    sellers.use(asdict(settings.seller))
     sent_record.use(Path(settings.store.sent_record).expanduser() if settings.store.sent_record else None)
 
 

@@ -11,6 +11,7 @@ from store.database import run_many, run_sql
 from store.events import Fact
 from store.fields import canonical, seconds
 from store.invoice_mails import Document
+from store.invoice_parties import keep_buyers, keep_seller
 from store.invoice_rows import Row
 from store.outbox import Owed
 from store.rules import calendar
@@ -64,7 +65,7 @@ def finalise(company_ids: Sequence[int], month: str, now: datetime) -> int:
         if each.company_id in held and (each.state, each.error) != ("held", held[each.company_id]):
             values = (held[each.company_id], each.id)
             run_sql("UPDATE invoice_month SET state = 'held', error = ? WHERE id = ?", values)
-    closed = _close([each for each in months if each.company_id not in held], now)
+    closed = _close([each for each in months if each.company_id not in held], month, now)
     _announce(_documents(closed, month), now)
     return len(closed)
 
@@ -173,7 +174,7 @@ def _usual(company_ids: Sequence[int], month: str) -> dict[int, dict[str, int]]:
     return usual
 
 
-def _close(months: Sequence[_Month], now: datetime) -> list[_Month]:
+def _close(months: Sequence[_Month], month: str, now: datetime) -> list[_Month]:
     """Those that this call made final. What nobody had decided about leaves the month; its explanation names it."""
     for each in months:
         if each.waiting:
@@ -187,12 +188,14 @@ def _close(months: Sequence[_Month], now: datetime) -> list[_Month]:
     if not months:
         return []
     text = f"""
-        UPDATE invoice_month SET state = 'final', final_at = ?, rated_at = ?, error = NULL
+        UPDATE invoice_month SET state = 'final', final_at = ?, rated_at = ?, seller_id = ?, error = NULL
         WHERE id IN ({marks(len(months))}) AND state IN ('draft', 'held') RETURNING id
     """  # noqa: S608 - our own words
-    values_of_all: list[Any] = [seconds(now), seconds(now), *(each.id for each in months)]
+    values_of_all: list[Any] = [seconds(now), seconds(now), keep_seller(), *(each.id for each in months)]
     closed = {int(row[0]) for row in run_sql(text, values_of_all).fetchall()}
-    return [each for each in months if each.id in closed]
+    made_final = [each for each in months if each.id in closed]
+    keep_buyers([each.company_id for each in made_final], month, 1)
+    return made_final
 
 
 def _documents(months: Sequence[_Month], month: str) -> list[Document]:

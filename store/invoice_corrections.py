@@ -15,6 +15,7 @@ from store.change import change
 from store.database import backend
 from store.errors import Refused
 from store.invoice_mails import Document
+from store.invoice_parties import keep_buyers, keep_seller
 from store.invoice_rows import Row
 from store.rules.money import amount, plain
 from store.rules.rating import credit_and_rebill as corrected
@@ -100,7 +101,9 @@ def credit_and_rebill(
         )
         lines = [(company_id, each) for each in correction.rows]
         invoice_rows.insert(lines, month, correction.revision, now)
-        InvoiceMonth.update(state="final", final_at=now).where(InvoiceMonth.id == row.id).execute()
+        final_columns = {"state": "final", "final_at": now, "seller": keep_seller()}
+        InvoiceMonth.update(**final_columns).where(InvoiceMonth.id == row.id).execute()
+        keep_buyers([company_id], month, correction.revision)
         made.event(
             "invoice.correct",
             f"{month} of {company.name}",

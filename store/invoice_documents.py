@@ -4,7 +4,7 @@ What counts in a month's totals is exported, nothing else: a line that waits for
 transferred, stays behind. A line that was waived goes along, at zero.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,10 +13,12 @@ from typing import Any, Final, Literal
 
 from store.database import run_sql
 from store.errors import NotFound, Refused
-from store.exports.document import DocumentLine, InvoiceDocument, Party
+from store.exports.document import DocumentLine, InvoiceDocument, Party, Seller
 from store.fields import instant
 from store.rules import calendar
 from store.rules.money import amount
+from store.sellers import seller_of
+from store.tables import SellerFacts
 
 _LINE_ORDER: Final = ("access", "extra_key", "extra_test_key", "overuse_requests", "overuse_data")
 _SLICE: Final = 500  # months whose lines one statement asks for
@@ -63,6 +65,8 @@ class _Month:
     external_id: str
     buyer: Party
     billing_reference: str
+    present: tuple[Party, str] | None
+    seller: Seller | None
     month: str
     revision: int
     state: str
@@ -88,14 +92,21 @@ def _from_to(company_id: int | None) -> tuple[int, int]:
     return (0, 2**62) if company_id is None else (company_id, company_id)
 
 
-_MONTHS: Final = """
-    SELECT m.company_id, c.external_id, c.name, b.organisation_number, b.vat_id, b.endpoint, b.street, b.city,
-           b.postal_code, b.country, b.invoice_email, c.billing_reference, m.revision, m.state, m.final_at, m.rated_at,
-           c.time_zone, m.currency, m.vat_category, m.vat_rate, m.net_minor, m.vat_minor
+_PARTY: Final = (
+    "name", "organisation_number", "vat_id", "endpoint", "street", "city", "postal_code", "country", "invoice_email",
+)  # fmt: skip
+_BUYER: Final = ", ".join(
+    [*(f"f.{name}" for name in _PARTY), "f.billing_reference", "c.name", *(f"b.{name}" for name in _PARTY[1:]),
+     "c.billing_reference"]
+)  # fmt: skip
+_MONTHS: Final = f"""
+    SELECT m.company_id, c.external_id, m.revision, m.state, m.final_at, m.rated_at, coalesce(f.time_zone, c.time_zone),
+           m.currency, m.vat_category, m.vat_rate, m.net_minor, m.vat_minor, m.seller_id, {_BUYER}
     FROM invoice_month m JOIN company c ON c.id = m.company_id
     LEFT JOIN company_billing b ON b.company_id = m.company_id
-    WHERE m.month = ? AND m.company_id BETWEEN ? AND ? AND m.state IN ({marks})
-"""
+    LEFT JOIN buyer_facts f ON f.company_id = m.company_id AND f.month = m.month AND f.revision = m.revision
+    WHERE m.month = ? AND m.company_id BETWEEN ? AND ? AND m.state IN ({{marks}})
+"""  # noqa: S608 - our own words
 _LINES: Final = """
     SELECT company_id, revision, id, line_key, description, because, quantity, unit, unit_price, gross_minor,
            discount_minor, net_minor, status, reason, price_list, corrects, transfer
@@ -113,27 +124,41 @@ _LEFT_OUT: Final = """
 def _months(month: str, company_id: int | None, states: Sequence[str]) -> list[_Month]:
     marks = ", ".join("?" * len(states))
     rows = run_sql(_MONTHS.format(marks=marks), [month, *_from_to(company_id), *states]).fetchall()
-    found = (_month(month, row) for row in rows)
+    sellers = {row.id: seller_of(row.facts) for row in SellerFacts.select()}
+    found = (_month(month, row, sellers) for row in rows)
     return sorted(found, key=lambda row: (row.external_id, row.revision))  # databases sort text each their way
 
 
-def _month(month: str, row: Sequence[Any]) -> _Month:
-    at = instant(row[14] if row[14] is not None else row[15])
+def _month(month: str, row: Sequence[Any], sellers: Mapping[int, Seller]) -> _Month:
+    """The buyer as kept with the month, where it is final; else as it is known now."""
+    at = instant(row[4] if row[4] is not None else row[5])
+    parties = row[13:]
+    kept, now = (_buyer(parties[: len(_PARTY) + 1]), _buyer(parties[len(_PARTY) + 1 :]))
+    is_kept = parties[0] is not None
+    buyer, reference = kept if is_kept else now
     return _Month(
         company_id=row[0],
         external_id=row[1],
-        buyer=Party(row[2], *(value or "" for value in row[3:11])),
-        billing_reference=row[11],
+        buyer=buyer,
+        billing_reference=reference,
+        present=now if is_kept and now != kept else None,
+        seller=sellers.get(row[12]),
         month=month,
-        revision=row[12],
-        state=row[13],
-        issued_on=calendar.local_day(at, calendar.zone(row[16])),
-        currency=row[17],
-        vat_category=row[18],
-        vat_rate=Decimal(row[19]),
-        net_minor=row[20],
-        vat_minor=row[21],
+        revision=row[2],
+        state=row[3],
+        issued_on=calendar.local_day(at, calendar.zone(row[6])),
+        currency=row[7],
+        vat_category=row[8],
+        vat_rate=Decimal(row[9]),
+        net_minor=row[10],
+        vat_minor=row[11],
     )
+
+
+def _buyer(values: Sequence[str | None]) -> tuple[Party, str]:
+    """The party and the billing reference."""
+    *party, reference = (value or "" for value in values)
+    return Party(*party), reference
 
 
 def _lines(month: str, company_ids: Iterable[int]) -> dict[tuple[int, int], list[DocumentLine]]:
@@ -199,6 +224,8 @@ def _document(
         company_id=row.company_id,
         buyer=row.buyer,
         billing_reference=row.billing_reference,
+        present=row.present,
+        seller=row.seller,
         month=row.month,
         issued_on=row.issued_on,
         currency=row.currency,

@@ -1,4 +1,4 @@
-"""What the database itself refuses: that a final month, or a line of it, is changed.
+"""What the database itself refuses: that a final month, a line of it, or who bought and sold, is changed.
 
 Only where a line has gone (`transfer`) is written afterwards.
 """
@@ -8,6 +8,8 @@ from store.tables import InvoiceLine
 
 _REFUSED = "A final month is never changed; credit it and bill it again."
 _OTHER_COLUMNS = ", ".join(column for column in InvoiceLine._meta.columns if column not in {"id", "transfer"})  # noqa: SLF001
+
+_FACTS = ("buyer_facts", "seller_facts")
 
 _IS_FINAL = """
     EXISTS (SELECT 1 FROM invoice_month AS m WHERE m.company_id = {row}.company_id AND m.month = {row}.month
@@ -22,6 +24,13 @@ _SQLITE = (
     CREATE TRIGGER invoice_month_not_deleted BEFORE DELETE ON invoice_month WHEN OLD.state = 'final'
     BEGIN SELECT RAISE(ABORT, '{refused}'); END
     """,
+    *(
+        f"""
+    CREATE TRIGGER {table}_{act.lower()} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{{refused}}'); END
+    """
+        for table in _FACTS
+        for act in ("UPDATE", "DELETE")
+    ),
     """
     CREATE TRIGGER invoice_line_kept BEFORE UPDATE OF {columns} ON invoice_line WHEN {old_is_final} OR {new_is_final}
     BEGIN SELECT RAISE(ABORT, '{refused}'); END
@@ -64,6 +73,12 @@ _POSTGRESQL = (
     CREATE TRIGGER invoice_month_kept BEFORE UPDATE OR DELETE ON invoice_month FOR EACH ROW
     WHEN (OLD.state = 'final') EXECUTE FUNCTION final_month_kept()
     """,
+    *(
+        f"""
+    CREATE TRIGGER {table}_kept BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION final_month_kept()
+    """
+        for table in _FACTS
+    ),
     """
     CREATE TRIGGER invoice_line_kept BEFORE UPDATE OF {columns} ON invoice_line FOR EACH ROW
     EXECUTE FUNCTION final_lines_kept()

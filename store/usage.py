@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from typing import Final, Literal, TextIO
 
 from store import installation, invoices
@@ -75,6 +76,7 @@ class Batch:
     requests: int = 0
     bytes: int = 0
     days: tuple[str, str] | None = None
+    sha256: str = ""  # of its text
     before: datetime | None = None  # when it had been taken already; then nothing was changed
 
     def sentence(self) -> str:
@@ -111,7 +113,8 @@ def take(
     """Take in files of usage: every sound row of all of them, in one transaction, or nothing.
 
     A batch that was taken from this source before is left alone. Rows that are not sound are told to `refusals`.
-    Refused when options.strict and there is one, or when no row is sound. Only operators may.
+    Refused when options.strict and there is one, when no row is sound, or when a batch of that name had another
+    content. Only operators may.
     """
     asked = options or Options()
     source = _name(asked.source, "source", 64)
@@ -120,18 +123,22 @@ def take(
     with session():
         require(actor, _ACT, None)
         prefix = installation.get().prefix
-        before = None if named is None else _taken(source, named)
-    if named is not None and before is not None:
-        return [Batch(told, named, before=before)]
+        known = None if named is None else _taken(source, named)
+    if named is not None and known is not None:
+        batch = Batch(told, named, sha256=_of_all([_digest(file, prefix) for file in files]))
+        _check_same(source, batch, known)
+        return [batch]
     with scratch() as aside:
         reading = _Reading(now, asked, refusals or Refusals(), progress, KeyBook(aside), Rollup(aside))
         batches = [Batch(told, named)] if named is not None else []
+        digests = []
         for file in files:
             if named is None:
                 batches.append(Batch(file.name))
                 reading.rollup.begin(len(batches) - 1)
-            digest = reading.read(file, prefix, batches[-1])
-            batches[-1].name = named or digest
+            digests.append(reading.read(file, prefix, batches[-1]))
+            batches[-1].name = named or digests[-1]
+            batches[-1].sha256 = _of_all(digests) if named is not None else digests[-1]
         _check(reading.refusals, batches, strict=asked.strict)
         for part, batch in enumerate(batches):
             batch.days = reading.rollup.days(part)
@@ -242,15 +249,45 @@ def _check(refusals: Refusals, batches: list[Batch], *, strict: bool) -> None:
         raise Refused(f"Nothing was taken: {of}. Correct and import again.\n{refusals.told()}")
 
 
-def _taken(source: str, batch: str) -> datetime | None:
-    found = run_sql("SELECT received_at FROM usage_batch WHERE source = ? AND batch = ?", (source, batch)).fetchone()
-    return None if found is None else instant(found[0])
+def _digest(file: UsageFile, prefix: str) -> str:
+    """The SHA-256 of its text alone, for a batch that was taken before."""
+    lines = Lines(file, prefix)
+    try:
+        for _ in lines:
+            pass
+        return lines.sha256()
+    finally:
+        lines.close()
+
+
+def _of_all(digests: list[str]) -> str:
+    """One digest for the files of a batch, in whatever order they are given; of one file its own."""
+    return digests[0] if len(digests) == 1 else sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def _taken(source: str, batch: str) -> tuple[datetime, str] | None:
+    """When the batch was taken, and the digest of what it held."""
+    text = "SELECT received_at, sha256 FROM usage_batch WHERE source = ? AND batch = ?"
+    found = run_sql(text, (source, batch)).fetchone()
+    return None if found is None else (instant(found[0]), found[1])
+
+
+def _check_same(source: str, batch: Batch, known: tuple[datetime, str]) -> None:
+    """Say when it was taken; Refused when what is under that name is something else."""
+    batch.before, digest = known
+    if digest != batch.sha256:
+        raise Refused(
+            f"{batch.file} is not what was taken as the batch “{batch.name}” of “{source}” on "
+            f"{batch.before:%Y-%m-%d %H:%M} UTC; nothing was taken. Give what is new another --batch."
+        )
 
 
 def _known(source: str, batches: list[Batch]) -> list[Batch]:
     with session():
         for batch in batches:
-            batch.before = _taken(source, batch.name)
+            known = _taken(source, batch.name)
+            if known is not None:
+                _check_same(source, batch, known)
     return batches
 
 
@@ -278,19 +315,25 @@ def _write(
     made: Change, source: str, batch: Batch, rollup: Rollup, part: int, progress: Progress | None, *, by_digest: bool
 ) -> None:
     """Write a batch, unless it is there already."""
-    other = run_sql("SELECT source FROM usage_batch WHERE batch = ? AND source <> ?", (batch.name, source)).fetchone()
-    if by_digest and other is not None:
+    twin = "SELECT source, batch FROM usage_batch WHERE sha256 = ? AND NOT (source = ? AND batch = ?) ORDER BY id"
+    other = run_sql(twin, (batch.sha256, source, batch.name)).fetchone() if by_digest else None
+    if other is not None:
+        where = (
+            f"from the source “{other[0]}”" if other[1] == batch.name else f"as the batch “{other[1]}” of “{other[0]}”"
+        )
         raise Refused(
-            f"{batch.file} was taken already, from the source “{other[0]}”; nothing was taken. If it truly is usage of "
-            "its own, name it with --batch."
+            f"{batch.file} was taken already, {where}; nothing was taken. If it truly is usage of its own, name it "
+            "with --batch."
         )
     inserted = run_sql(
-        "INSERT INTO usage_batch (source, batch, received_at, rows, rejected, first_day, last_day) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, batch) DO NOTHING RETURNING id",
-        (source, batch.name, seconds(made.now), batch.rows, batch.refused, *(batch.days or (None, None))),
+        "INSERT INTO usage_batch (source, batch, sha256, received_at, rows, rejected, first_day, last_day) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, batch) DO NOTHING RETURNING id",
+        (source, batch.name, batch.sha256, seconds(made.now), batch.rows, batch.refused, *(batch.days or (None, None))),
     ).fetchone()
     if inserted is None:
-        batch.before = _taken(source, batch.name)
+        known = _taken(source, batch.name)
+        if known is not None:
+            _check_same(source, batch, known)
         return
     written = 0
     for page in rollup.pages(part):
@@ -304,6 +347,7 @@ def _write(
         "requests": batch.requests,
         "bytes": batch.bytes,
         "days": list(batch.days or ()),
+        "sha256": batch.sha256,
     }
     made.event(_ACT, f"usage {source}/{batch.name}", None, after=after)
 

@@ -67,7 +67,14 @@ def test_rows_are_added_up_by_key_local_day_and_environment(who: cast.Cast) -> N
         "usage.import",
         "usage gw-1/night 22",
         "olav",
-        {"rows": 6, "refused": 0, "requests": 14, "bytes": 100, "days": ["2026-11-21", "2026-11-22"]},
+        {
+            "rows": 6,
+            "refused": 0,
+            "requests": 14,
+            "bytes": 100,
+            "days": ["2026-11-21", "2026-11-22"],
+            "sha256": stored.sha256,
+        },
     )
     assert events.verify().fault is None
 
@@ -215,12 +222,36 @@ def test_several_files_with_one_name_are_one_batch(who: cast.Cast) -> None:
     key_of(who.ase, HANDLE)
     row = f"{HANDLE},2026-11-23T11:00:00Z,1,0,200\n"
 
-    taken = take(HEADER + row, HEADER + row, batch="monday")
-    again = take(HEADER + row * 9, batch="monday")
+    taken = take(HEADER + row, HEADER + row * 2, batch="monday")
+    again = take(HEADER + row * 2, HEADER + row, batch="monday")
 
-    assert [batch.sentence() for batch in taken] == ["a.csv, b.csv: 2 rows, 2026-11-23: 2 requests and 0 bytes count."]
+    assert [batch.sentence() for batch in taken] == ["a.csv, b.csv: 3 rows, 2026-11-23: 3 requests and 0 bytes count."]
     assert again[0].before == NOON
-    assert days() == [(HANDLE, "2026-11-23", "prod", 2, 0)]
+    assert days() == [(HANDLE, "2026-11-23", "prod", 3, 0)]
+
+
+def test_something_else_under_the_name_of_a_batch_is_refused_and_so_is_the_batch_without_its_name(
+    who: cast.Cast,
+) -> None:
+    key_of(who.ase, HANDLE)
+    row = f"{HANDLE},2026-11-23T11:00:00Z,1,0,200\n"
+    (taken,) = take(HEADER + row, batch="monday")
+    (event,) = Event.select().where(Event.act == "usage.import")
+    assert event.after["sha256"] == taken.sha256
+
+    for dry_run in (False, True):
+        with pytest.raises(Refused) as refused:
+            take(HEADER + row * 9, batch="monday", dry_run=dry_run)
+        assert str(refused.value) == (
+            "a.csv is not what was taken as the batch “monday” of “default” on 2026-11-23 12:00 UTC; nothing was "
+            "taken. Give what is new another --batch."
+        )
+    with pytest.raises(
+        Refused, match=r"^a\.csv was taken already, as the batch “monday” of “default”; nothing was taken"
+    ):
+        take(HEADER + row)
+
+    assert days() == [(HANDLE, "2026-11-23", "prod", 1, 0)]
 
 
 def test_one_file_that_cannot_be_read_and_nothing_of_any_is_taken(who: cast.Cast, tmp_path: Path) -> None:

@@ -6,21 +6,22 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
-from keydesk.settings import SellerSettings, Settings
+from keydesk.settings import Settings
 from store import invoice_documents, transfers
 from store.database import session
 from store.errors import Refused
 from store.exports import csv_file, json_file, parties, sie, ubl
-from store.exports.document import InvoiceDocument, Party, Seller
+from store.exports.document import InvoiceDocument, Seller
 from store.rules.money import amount
 from store.rules.text import visible
+from store.sellers import seller_of
 
 Files = Iterator[tuple[str, bytes]]  # a name and what stands in it, one at a time: e-invoices are many
 _SHOWN = 20  # companies that one sentence names
@@ -31,7 +32,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     if given.drafts and (given.mark or given.format == "sie"):
         what = "marked as transferred" if given.mark else "booked"
         raise Refused(f"Drafts may still change and cannot be {what}; leave out --drafts.")
-    seller = _seller(settings.seller)
+    seller = seller_of(asdict(settings.seller))
     open_store(settings)
     with session():
         found = list(invoice_documents.documents(given.month, given.company, drafts=given.drafts))
@@ -66,11 +67,12 @@ def _exportable(
         return [document for document in chosen if document.currency == sie.CURRENCY]
     if given.format != "ubl":
         return chosen
+    chosen = [_completed(document, seller) for document in chosen]
     unreached = sorted({document.company for document in chosen if not document.buyer.endpoint})
     if unreached and given.company is None:
         told.append(f"Left out, as no endpoint for e-invoices is known of them: {_names(unreached)}.")
         chosen = [document for document in chosen if document.buyer.endpoint]
-    faults = dict.fromkeys(fault for each in chosen for fault in parties.seller_faults(seller, each.vat_category))
+    faults = dict.fromkeys(fault for each in chosen for fault in _seller_faults(each))
     _refuse_seller(list(faults), settings)
     wrong = {document.company: found for document in chosen if (found := parties.buyer_faults(document))}
     if wrong:
@@ -82,6 +84,21 @@ def _exportable(
             + more
         )
     return chosen
+
+
+def _completed(document: InvoiceDocument, seller: Seller) -> InvoiceDocument:
+    """With the seller and buyer as they were when the month became final.
+
+    Where an e-invoice needs what was not known then, or was wrong: as they are known now.
+    """
+    if document.present is not None and parties.buyer_faults(document):
+        buyer, reference = document.present
+        document = replace(document, buyer=buyer, billing_reference=reference)
+    return replace(document, seller=seller) if _seller_faults(document) else document
+
+
+def _seller_faults(document: InvoiceDocument) -> list[str]:
+    return ["name"] if document.seller is None else parties.seller_faults(document.seller, document.vat_category)
 
 
 def _files(given: argparse.Namespace, settings: Settings, seller: Seller, chosen: Sequence[InvoiceDocument]) -> Files:
@@ -96,7 +113,10 @@ def _files(given: argparse.Namespace, settings: Settings, seller: Seller, chosen
     elif given.format == "sie":
         yield f"{name}.si", sie.write(chosen, seller.party, _accounts(settings), __version__)
     else:
-        yield from ((f"{_file_name(document.number)}.xml", ubl.write(document, seller)) for document in chosen)
+        yield from (
+            (f"{_file_name(document.number)}.xml", ubl.write(document, document.seller or seller))
+            for document in chosen
+        )
 
 
 def _write(out: Path | None, number: int, files: Files) -> str:
@@ -168,17 +188,6 @@ def _refuse_seller(faults: Sequence[str], settings: Settings) -> None:
         raise Refused(
             f"Nothing was exported: [seller] in {where} needs these, missing or wrong there: {'; '.join(faults)}."
         )
-
-
-def _seller(chosen: SellerSettings) -> Seller:
-    names = [part.name for part in fields(Party)]
-    return Seller(
-        party=Party(**{name: getattr(chosen, name) for name in names}),
-        account=chosen.account.replace(" ", ""),
-        bank=chosen.bank,
-        payment_days=chosen.payment_days,
-        tax_registration=chosen.tax_registration,
-    )
 
 
 def _accounts(settings: Settings) -> sie.Accounts:

@@ -90,6 +90,8 @@ class InvoiceDocument:
     lines: tuple[DocumentLine, ...]
     corrects: str = ""
     corrects_issued_on: date | None = None
+    seller: Seller | None = None  # as it was known when the month became final
+    present: tuple[Party, str] | None = None  # the buyer and its reference, where they are known otherwise by now
 
     @property
     def net_minor(self) -> int:

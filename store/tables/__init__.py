@@ -6,7 +6,16 @@ instants are UTC. Rows are changed by the functions of the noun's own module onl
 
 from peewee import Model
 
-from store.tables.billing import ContractTerm, InvoiceLine, InvoiceMonth, PriceList, UsageBatch, UsageDay
+from store.tables.billing import (
+    BuyerFacts,
+    ContractTerm,
+    InvoiceLine,
+    InvoiceMonth,
+    PriceList,
+    SellerFacts,
+    UsageBatch,
+    UsageDay,
+)
 from store.tables.companies import (
     Company,
     CompanyBilling,
@@ -30,6 +39,7 @@ __all__ = [
     "TABLES",
     "Admin",
     "AdminKey",
+    "BuyerFacts",
     "ClockSeen",
     "Company",
     "CompanyBilling",
@@ -52,6 +62,7 @@ __all__ = [
     "RefreshMarker",
     "Run",
     "SandboxHold",
+    "SellerFacts",
     "Setting",
     "UsageBatch",
     "UsageDay",
@@ -67,5 +78,5 @@ TABLES: tuple[type[Model], ...] = (
     Key, KeySpan, LastUse,
     Email, Notice,
     Run, Worker, ClockSeen, RefreshMarker, SandboxHold,
-    PriceList, ContractTerm, UsageBatch, UsageDay, InvoiceMonth, InvoiceLine,
+    PriceList, ContractTerm, UsageBatch, UsageDay, SellerFacts, InvoiceMonth, InvoiceLine, BuyerFacts,
 )

@@ -41,6 +41,7 @@ class UsageBatch(Record):
 
     source = CharField(max_length=64)  # the gateway or machine it comes from
     batch = CharField(max_length=128)  # what the source calls it, or the file's SHA-256
+    sha256 = CharField(max_length=64, default="", index=True)  # of its text: another text under its name is refused
     received_at = InstantField()  # when Keydesk learned of it; what came after a month was final is late
     rows = BigIntegerField()
     rejected = BigIntegerField()
@@ -74,6 +75,13 @@ class UsageDay(Model):
         primary_key = CompositeKey("company", "day", "key", "environment", "batch")
 
 
+class SellerFacts(Record):
+    """Who invoiced and where to pay, as the settings said when a month became final; each text once, never changed."""
+
+    sha256 = CharField(max_length=64, unique=True)  # of the canonical facts
+    facts = JsonField()  # the names and values of the settings' section [seller]
+
+
 class InvoiceMonth(Record):
     """One company's month: rated, parked with its error, held for review with its reason, or final.
 
@@ -101,6 +109,8 @@ class InvoiceMonth(Record):
     carried = IntegerField(default=0)  # lines that nobody had decided about when it was made final; a later draft asks
     rated_at = InstantField()
     final_at = InstantField(null=True)
+    seller_id: int | None
+    seller = ForeignKeyField(SellerFacts, null=True, on_delete="RESTRICT", index=False)  # once final, where it is known
 
     class Meta:
         indexes = (
@@ -147,3 +157,26 @@ class InvoiceLine(Record):
             (("company", "month", "line_key", "revision"), True),
             SQL("CREATE INDEX invoice_line_review ON invoice_line (id) WHERE status = 'needs_review'"),
         )
+
+
+class BuyerFacts(Record):
+    """Who a final month is made out to, as it was known when the month became final; never changed."""
+
+    company_id: int
+    company = ForeignKeyField(Company, on_delete="RESTRICT", index=False)
+    month = CharField(max_length=7)
+    revision = IntegerField()
+    time_zone = CharField(max_length=48)
+    name = CharField(max_length=128)
+    billing_reference = CharField(max_length=64)
+    organisation_number = CharField(max_length=32)
+    vat_id = CharField(max_length=20)
+    endpoint = CharField(max_length=64)
+    street = CharField(max_length=128)
+    city = CharField(max_length=64)
+    postal_code = CharField(max_length=16)
+    country = CharField(max_length=2)
+    invoice_email = CharField(max_length=254)
+
+    class Meta:
+        indexes = ((("company", "month", "revision"), True),)
