@@ -3,36 +3,18 @@
 Without a command the markers wait for whatever pipeline takes them with `keydesk sandbox next`.
 """
 
-import json
-import os
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import IO, Final
+from datetime import date, datetime
+from functools import partial
 
+from jobs import refresh_command
+from jobs.refresh_command import Command
 from store import installation, markers, marking
 from store.actors import WORKER
-from store.errors import Refused
-from store.markers import Claim
+from store.errors import Refused, StoreUnavailable
+from store.markers import Claim, LeaseLost
 from store.runs import RunRow
-
-_SPARE: Final = timedelta(minutes=5)  # between the command's time limit and the end of the lease
-_SPOKEN_LIMIT: Final = 2000  # of what the command said last, in bytes
-_LOOK_SECONDS: Final = 0.5
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
-
-
-@dataclass(frozen=True)
-class Command:
-    """What refreshes one company: program and arguments, no shell, and how long it may take."""
-
-    arguments: tuple[str, ...]
-    time_limit: timedelta
 
 
 @dataclass(frozen=True)
@@ -41,8 +23,9 @@ class Refreshed:
 
     company: str
     night: date
-    state: str  # done, failed; put back: the worker stopped; lost: its lease was over when it ended
+    state: str  # done, failed; put back: the worker stopped; lost: its claim was over when it ended
     message: str
+    quarantined: bool = False
 
 
 def body(run: RunRow, now: datetime) -> int:
@@ -58,83 +41,42 @@ def refresh_next(
     """Take the oldest due marker and run the command for its company; None when there is none.
 
     The command reads one JSON object on its standard input (company, name, night, attempt); exit status 0 means done,
-    and what it said last is kept as the message. At the time limit its whole process group is ended and the refresh
-    has failed; when the worker stops, it is ended too and the marker is due again.
+    and what it said last is kept as the message. While it runs the claim is held by heartbeats. At the time limit its
+    whole process group is ended and the refresh has failed; when the worker stops, it is ended too and the marker is
+    due again.
     """
-    lease = command.time_limit + _SPARE
     chosen = installation.read()  # a store that was never set up has no limit, and no marker
     at_once = chosen.refresh_at_once if chosen else 0
-    claims = markers.claim(WORKER, 1, lease, clock(), owner, at_once=at_once)
+    claims = markers.claim(WORKER, 1, command.lease, clock(), owner, at_once=at_once)
     if not claims:
         return None
     claim = claims[0]
-    state, message = _run(command, claim, stopping)
-    try:
-        if state == "put back":
-            markers.put_back(WORKER, claim.token)
-        else:
-            (markers.done if state == "done" else markers.fail)(WORKER, claim.token, message, clock())
-    except Refused as refused:
-        return Refreshed(claim.company, claim.night, "lost", str(refused))
-    return Refreshed(claim.company, claim.night, state, message)
-
-
-def _run(command: Command, claim: Claim, stopping: Callable[[], bool]) -> tuple[str, str]:
-    """What became of it, and what is to be said of it."""
     told = {
         "company": claim.company,
         "name": claim.name,
         "night": claim.night.isoformat(),
         "attempt": claim.attempt,
     }
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as spoken:
-        given.write(json.dumps(told).encode() + b"\n")
-        given.seek(0)
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the arguments are the operator's own setting, and no shell reads them
-                command.arguments,
-                stdin=given,
-                stdout=spoken,
-                stderr=subprocess.STDOUT,
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-                start_new_session=True,
-            )
-        except OSError as error:
-            return "failed", f"The command {command.arguments[0]} could not be started: {error.strerror}."
-        ended = _awaited(process, command.time_limit, stopping)
-        said = _last_words(spoken)
-    if ended == "too late":
-        return "failed", f"The command was ended at its time limit of {command.time_limit}. {said}".strip()
-    if ended == "told to stop":
-        return "put back", "The command was ended because the worker stopped."
-    if process.returncode != 0:
-        return "failed", said or f"The command ended with status {process.returncode} and said nothing."
-    return "done", said
+    ended = refresh_command.run(command, told, partial(_hold, command, claim, clock), stopping)
+    quarantined = False
+    try:
+        if ended.state == "put back":
+            markers.put_back(WORKER, claim.token)
+        elif ended.state == "done":
+            markers.done(WORKER, claim.token, ended.message, clock())
+        else:
+            quarantined = markers.fail(WORKER, claim.token, ended.message, clock()).quarantined
+    except Refused as refused:
+        return Refreshed(claim.company, claim.night, "lost", str(refused))
+    return Refreshed(claim.company, claim.night, ended.state, ended.message, quarantined)
 
 
-def _awaited(process: subprocess.Popen[bytes], time_limit: timedelta, stopping: Callable[[], bool]) -> str | None:
-    """Wait for the command's end; why it was ended instead, None when it ended by itself."""
-    deadline = time.monotonic() + time_limit.total_seconds()
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_LOOK_SECONDS)
-            return None
-        late = time.monotonic() >= deadline
-        if late or stopping():
-            _end(process)
-            return "too late" if late else "told to stop"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and whatever it has started: politely, then not."""
-    for way in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, way)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-
-
-def _last_words(spoken: IO[bytes]) -> str:
-    size = spoken.seek(0, os.SEEK_END)
-    spoken.seek(max(0, size - _SPOKEN_LIMIT))
-    return spoken.read().decode("utf-8", "replace").replace("\0", "").strip()[-500:]
+def _hold(command: Command, claim: Claim, clock: Callable[[], datetime]) -> bool | None:
+    """Hold the claim for another lease: whether it is still ours, None when the store cannot say."""
+    try:
+        markers.heartbeat(WORKER, claim.token, command.lease, clock())
+    except LeaseLost:
+        return False
+    except StoreUnavailable:
+        return None
+    return True

@@ -1,14 +1,11 @@
 """Which sandboxes are to be refreshed on a night, who may take them, and how is it known what became of each?"""
 
-import sys
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, arrive, company, enable, key_of, user
 from sandbox_nights import DAY, HALF_AN_HOUR, NIGHT, TWO_OCLOCK, claim, failures_mailed, mark, states, with_sandbox
 
-from jobs.sandbox_refresh import Command, refresh_next
 from store import integrations, keys, markers, sandbox_holds
 from store.actors import Actor
 from store.errors import NotAllowed, Refused
@@ -314,89 +311,3 @@ def test_a_sandbox_that_was_never_refreshed_troubles_nobody(empty_store: str) ->
         mark(NIGHT + days * DAY)
 
     assert failures_mailed() == []
-
-
-def run_command(program: str, *, limit: timedelta = HALF_AN_HOUR, stop: bool = False) -> tuple[str, str]:
-    """What becomes of the marker when the command is this Python program."""
-    command = Command((sys.executable, "-c", program), limit)
-    refreshed = refresh_next(command, lambda: NOON, "worker-1", lambda: stop)
-    assert refreshed is not None
-    return refreshed.state, refreshed.message
-
-
-def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standard_input(
-    empty_store: str, tmp_path: Path
-) -> None:
-    with_sandbox()
-    mark()
-    seen = tmp_path / "seen.json"
-
-    outcome = run_command(f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read()); print('412 tables')")
-
-    assert outcome == ("done", "412 tables")
-    assert seen.read_text() == '{"company": "nordlys", "name": "Nordlys AS", "night": "2026-11-23", "attempt": 1}\n'
-    assert states() == [("nordlys", NIGHT, "done")]
-    assert refresh_next(Command(("true",), HALF_AN_HOUR), lambda: NOON, "worker-1") is None
-
-
-@pytest.mark.parametrize(
-    ("program", "message"),
-    [
-        ("import sys; sys.exit('no space left')", "no space left"),
-        ("import sys; sys.exit(3)", "The command ended with status 3 and said nothing."),
-        (
-            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "The command ended with status -9 and said nothing.",
-        ),
-        ("import sys; sys.stdout.buffer.write(b'x' * 5000 + b'\\0\\xff'); sys.exit(1)", "x" * 499 + "\ufffd"),
-    ],
-)
-def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: str, program: str, message: str) -> None:
-    with_sandbox()
-    mark()
-
-    assert run_command(program) == ("failed", message)
-    assert RefreshMarker.get().message == message
-
-
-def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
-    with_sandbox()
-    mark()
-
-    refreshed = refresh_next(Command(("/no/such/program",), HALF_AN_HOUR), lambda: NOON, "worker-1")
-
-    assert refreshed is not None
-    assert refreshed.message == "The command /no/such/program could not be started: No such file or directory."
-
-
-def test_at_the_time_limit_the_command_and_what_it_started_are_ended(empty_store: str, tmp_path: Path) -> None:
-    with_sandbox()
-    mark()
-    alive = tmp_path / "alive"
-    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(alive)!r}).touch()"
-    program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
-
-    outcome = run_command(program, limit=timedelta(seconds=0.5))
-
-    assert outcome == ("failed", "The command was ended at its time limit of 0:00:00.500000.")
-    assert not alive.exists()
-
-
-def test_when_the_worker_stops_the_command_is_ended_and_the_marker_is_due_again(empty_store: str) -> None:
-    with_sandbox()
-    mark()
-
-    outcome = run_command("import time; time.sleep(60)", stop=True)
-
-    assert outcome == ("put back", "The command was ended because the worker stopped.")
-    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
-
-
-def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(
-    empty_store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_sandbox()
-    mark()
-    monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
-
-    assert run_command("import os; print('hunter2' in str(os.environ))") == ("done", "False")

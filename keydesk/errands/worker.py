@@ -10,7 +10,7 @@ from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
 from jobs.queues import Queue
-from jobs.sandbox_refresh import Command
+from jobs.refresh_command import Command
 from jobs.worker import Worker, simulate
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store

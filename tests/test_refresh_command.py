@@ -1,0 +1,256 @@
+"""What does the worker's own command for a sandbox get, how long may it run, and what is left of it when it may not?"""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cast import NOON
+from sandbox_nights import HALF_AN_HOUR, NIGHT, claim, failures_mailed, mark, states, with_sandbox
+
+from jobs import refresh_command
+from jobs.refresh_command import Command, Ended
+from jobs.sandbox_refresh import refresh_next
+from store.tables import RefreshMarker
+
+LEFT_OUT = "The command was ended because its claim could not be held."
+
+
+class Alive:
+    """A pipe by name that a command and what it starts hold open for as long as they live."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def command(self, *, lease: float = 60, beat: float = 0.05, limit: timedelta = HALF_AN_HOUR) -> Command:
+        """A shell that says that it has begun, and waits beside a child."""
+        script = f"exec 3>{self.path}; sleep 600 & echo begun >&3; wait"
+        return Command(("sh", "-c", script), limit, timedelta(seconds=lease), timedelta(seconds=beat))
+
+    def has_begun(self) -> bool:
+        return self._heard(0.02) == b"begun\n"
+
+    def wait_until_begun(self) -> None:
+        while not self.has_begun():
+            pass
+
+    def is_over(self) -> bool:
+        """Whether the last of them ends within ten seconds."""
+        return self._heard(10) == b""
+
+    def _heard(self, seconds: float) -> bytes | None:
+        try:
+            return os.read(self._end, 100) if select.select([self._end], [], [], seconds)[0] else None
+        except BlockingIOError:
+            return None
+
+
+@pytest.fixture
+def alive(tmp_path: Path) -> Alive:
+    return Alive(tmp_path / "alive")
+
+
+@contextmanager
+def worker_of(command: Command) -> Iterator[int]:
+    """A process of its own that runs the command and holds its claim; it ends with status 7 when it puts it back."""
+    child = os.fork()
+    if child == 0:
+        ended = refresh_command.run(command, {}, lambda: True, lambda: False)
+        os._exit(7 if ended.state == "put back" else 1)
+    try:
+        yield child
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def run_command(program: str, *, limit: timedelta = HALF_AN_HOUR, stop: bool = False) -> tuple[str, str]:
+    """What becomes of the marker when the command is this Python program."""
+    command = Command((sys.executable, "-c", program), limit)
+    refreshed = refresh_next(command, lambda: NOON, "worker-1", lambda: stop)
+    assert refreshed is not None
+    return refreshed.state, refreshed.message
+
+
+def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standard_input(
+    empty_store: str, tmp_path: Path
+) -> None:
+    with_sandbox()
+    mark()
+    seen = tmp_path / "seen.json"
+
+    outcome = run_command(f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read()); print('412 tables')")
+
+    assert outcome == ("done", "412 tables")
+    assert seen.read_text() == '{"company": "nordlys", "name": "Nordlys AS", "night": "2026-11-23", "attempt": 1}\n'
+    assert states() == [("nordlys", NIGHT, "done")]
+    assert refresh_next(Command(("true",), HALF_AN_HOUR), lambda: NOON, "worker-1") is None
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import sys; sys.exit('no space left')", "no space left"),
+        ("import sys; sys.exit(3)", "The command ended with status 3 and said nothing."),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "The command ended with status -9 and said nothing.",
+        ),
+        ("import sys; sys.stdout.buffer.write(b'x' * 5000 + b'\\0\\xff'); sys.exit(1)", "x" * 499 + "\ufffd"),
+    ],
+)
+def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: str, program: str, message: str) -> None:
+    with_sandbox()
+    mark()
+
+    assert run_command(program) == ("failed", message)
+    assert RefreshMarker.get().message == message
+
+
+def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
+    with_sandbox()
+    mark()
+
+    refreshed = refresh_next(Command(("/no/such/program",), HALF_AN_HOUR), lambda: NOON, "worker-1")
+
+    assert refreshed is not None
+    assert refreshed.message == "The command /no/such/program could not be started: No such file or directory."
+
+
+def test_at_the_time_limit_the_command_and_what_it_started_are_ended(alive: Alive) -> None:
+    limit = timedelta(seconds=0.5)
+
+    ended = refresh_command.run(alive.command(limit=limit), {}, lambda: True, lambda: False)
+
+    assert ended == Ended("failed", "The command was ended at its time limit of 0:00:00.500000.")
+    alive.wait_until_begun()
+    assert alive.is_over()
+
+
+def test_when_the_worker_stops_the_command_is_ended_and_the_marker_is_due_again(empty_store: str) -> None:
+    with_sandbox()
+    mark()
+
+    outcome = run_command("import time; time.sleep(60)", stop=True)
+
+    assert outcome == ("put back", "The command was ended because the worker stopped.")
+    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
+
+
+def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(
+    empty_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_sandbox()
+    mark()
+    monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
+
+    assert run_command("import os; print('hunter2' in str(os.environ))") == ("done", "False")
+
+
+def test_the_command_and_what_it_started_end_when_the_worker_is_killed(alive: Alive) -> None:
+    with worker_of(alive.command()) as worker:
+        alive.wait_until_begun()
+
+        os.kill(worker, signal.SIGKILL)
+
+        assert alive.is_over()
+
+
+def test_they_end_before_the_claim_does_when_the_worker_is_paused_and_it_puts_the_claim_back(alive: Alive) -> None:
+    with worker_of(alive.command(lease=0.5)) as worker:
+        alive.wait_until_begun()
+
+        os.kill(worker, signal.SIGSTOP)
+
+        assert alive.is_over()
+        os.kill(worker, signal.SIGCONT)
+        ended = os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 7)
+
+
+def test_while_it_runs_the_claim_is_held_beyond_the_first_lease(tmp_path: Path) -> None:
+    go_on, held = tmp_path / "go on", []
+
+    def hold() -> bool:
+        held.append(1)
+        if len(held) == 8:
+            go_on.touch()
+        return True
+
+    script = f"while [ ! -e '{go_on}' ]; do sleep 0.02; done; echo fresh"
+    command = Command(("sh", "-c", script), HALF_AN_HOUR, timedelta(seconds=0.3), timedelta(seconds=0.06))
+    ended = refresh_command.run(command, {}, hold, lambda: False)
+
+    assert (ended, len(held) >= 8) == (Ended("done", "fresh"), True)
+
+
+@pytest.mark.parametrize("answer", [False, None])
+def test_without_the_claim_or_a_store_that_says_whose_it_is_they_end(alive: Alive, answer: bool | None) -> None:
+    ended = refresh_command.run(alive.command(lease=0.5), {}, lambda: answer, lambda: False)
+
+    assert ended == Ended("put back", LEFT_OUT)
+    alive.wait_until_begun()
+    assert alive.is_over()
+
+
+def test_a_claim_that_somebody_else_has_taken_is_left_to_him(empty_store: str, alive: Alive) -> None:
+    with_sandbox()
+    mark()
+    taken: list[object] = []
+
+    def another() -> bool:
+        if not taken and alive.has_begun():
+            taken.extend(claim(NOON + HALF_AN_HOUR, by="another"))
+        return False
+
+    refreshed = refresh_next(alive.command(), lambda: NOON, "worker-1", another)
+
+    assert refreshed is not None
+    assert (refreshed.state, len(taken), alive.is_over()) == ("lost", 1, True)
+    assert [(row.state, row.claimed_by) for row in RefreshMarker.select()] == [("running", "another")]
+
+
+def test_a_worker_that_stops_in_the_middle_ends_them_politely_although_it_takes_no_signals_itself(
+    empty_store: str, alive: Alive, tmp_path: Path
+) -> None:
+    with_sandbox()
+    mark()
+    said = tmp_path / "said"
+    script = f"trap 'echo tidied > {said}; exit' TERM; exec 3>{alive.path}; echo begun >&3; sleep 600 & wait"
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as in every thread of the worker
+    try:
+        refreshed = refresh_next(Command(("sh", "-c", script), HALF_AN_HOUR), lambda: NOON, "w", alive.has_begun)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    assert refreshed is not None
+    assert (refreshed.state, said.read_text(), alive.is_over()) == ("put back", "tidied\n", True)
+    assert states() == [("nordlys", NIGHT, "due")]
+
+
+def test_what_a_command_leaves_behind_is_ended_before_its_report(alive: Alive) -> None:
+    script = f"exec 3>{alive.path}; echo begun >&3; sleep 600 & echo fresh"
+
+    ended = refresh_command.run(Command(("sh", "-c", script), HALF_AN_HOUR), {}, lambda: True, lambda: False)
+
+    assert ended == Ended("done", "fresh")
+    alive.wait_until_begun()
+    assert alive.is_over()
+
+
+def test_a_third_failure_of_the_command_is_told_to_be_the_last(empty_store: str) -> None:
+    with_sandbox()
+    mark()
+    RefreshMarker.update(failures=2).execute()
+
+    refreshed = refresh_next(Command(("false",), HALF_AN_HOUR), lambda: NOON, "worker-1")
+
+    assert refreshed is not None
+    assert (refreshed.state, refreshed.quarantined) == ("failed", True)
