@@ -3,14 +3,14 @@
 Without a command the markers wait for whatever pipeline takes them with `keydesk sandbox next`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 
 from jobs import refresh_command
 from jobs.refresh_command import Command
-from store import installation, markers, marking
+from store import installation, markers, marking, runs
 from store.actors import WORKER
 from store.errors import Refused, StoreUnavailable
 from store.markers import Claim, LeaseLost
@@ -28,11 +28,19 @@ class Refreshed:
     quarantined: bool = False
 
 
-def body(run: RunRow, now: datetime) -> int:
-    """Mark the sandboxes of the run's zone for its night; the number of markers written."""
-    chosen = installation.get()
-    night = date.fromisoformat(run.period)
-    return marking.create(run.scope, night, now, hour=chosen.refresh_hour, window=chosen.refresh_window)
+def mark(run: RunRow, now: datetime) -> Iterator[int]:
+    """Mark the sandboxes of the run's zone for its night, some hundred companies at a time."""
+    chosen, last = installation.get(), runs.last_done(run)
+    yield from marking.create_in_slices(
+        run.scope,
+        date.fromisoformat(run.period),
+        now,
+        hour=chosen.refresh_hour,
+        window=chosen.refresh_window,
+        since=None if last is None else date.fromisoformat(last),
+        after=run.cursor or 0,
+        go_on=partial(runs.go_on, run),
+    )
 
 
 def refresh_next(

@@ -46,7 +46,7 @@ TIMETABLE: tuple[Job, ...] = (
         scope="time zone",
         cadence=EachDay(hour=lambda installation: installation.refresh_hour),
         catch_up="latest",
-        body=sandbox_refresh.body,
+        slices=sandbox_refresh.mark,
     ),
     Job(
         "invoice-lines",

@@ -117,6 +117,14 @@ def newest_period(job: str, scope: str, upto: str) -> str | None:
     return None if found is None else str(found)
 
 
+def last_done(run: RunRow) -> str | None:
+    """The newest period before the run's own that was done in its scope."""
+    text = "SELECT max(period) FROM run WHERE job = ? AND scope = ? AND period < ? AND state = 'done'"
+    with session():
+        found = run_sql(text, (run.job, run.scope, run.period)).fetchone()[0]
+    return None if found is None else str(found)
+
+
 def known_periods(job: str, scope: str) -> frozenset[str]:
     """Every period of a job in a scope that the ledger knows of, held ones left out."""
     with session():
