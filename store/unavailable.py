@@ -73,7 +73,7 @@ _WORDS: Final = (
     ("password authentication failed|no password supplied", _LOGIN),
     ('database "[^"]*" does not exist', _NO_DATABASE),
     (
-        "too many clients|remaining connection slots|max connections exceeded|exceeded maximum connections",
+        "too many (clients|connections)|remaining connection slots|max connections exceeded|exceeded maximum connections",
         _NO_CONNECTION,
     ),
     (

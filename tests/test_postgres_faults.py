@@ -1,0 +1,213 @@
+"""What if PostgreSQL ends a session, starts anew, has no connection left or breaks off a transaction?"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from fault_world import FaultWorld
+from postgres_server import PostgresServer
+from smtp_server import smtp_server
+
+from store import database
+from store.database import run_sql, session, transact, writing
+from store.errors import StoreUnavailable
+
+MOST_DAYS = 60
+# Every sixth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
+EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "6"))
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    """A store whose commits are on disk before they are acknowledged, as an operator's are."""
+    postgres.sql("CREATE DATABASE faults TEMPLATE template_keydesk STRATEGY file_copy")
+    postgres.sql("ALTER DATABASE faults SET synchronous_commit = on")
+    database.bind(postgres.url("faults"))
+    yield postgres.url("faults")
+    database.dispose()
+    postgres.sql("DROP DATABASE faults WITH (FORCE)")
+
+
+def set_to(postgres: PostgresServer, name: str, value: str) -> None:
+    postgres.sql(f"ALTER DATABASE faults SET {name} = '{value}'")
+
+
+def refusal(postgres: PostgresServer, act: Callable[[], object]) -> str:
+    """What a person is told, without the place."""
+    with pytest.raises(StoreUnavailable) as refused:
+        act()
+    return str(refused.value).replace(str(postgres.sockets), "SOCKETS")
+
+
+def at_the_same_time(*bodies: Callable[[], object]) -> list[object]:
+    """Each body in a transaction of a thread of its own, again where PostgreSQL breaks it off; what each gave."""
+    given: list[object] = [None] * len(bodies)
+
+    def run(number: int) -> None:
+        with session():
+            given[number] = transact(bodies[number])
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(bodies))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return given
+
+
+def test_a_session_that_is_ended_after_any_statement_costs_nothing_but_a_beat(
+    postgres: PostgresServer, url: str
+) -> None:
+    with psycopg.connect(f"host={postgres.sockets} user=keydesk dbname=postgres", autocommit=True) as admin:
+
+        def end_session() -> None:
+            mine = database.db.connection().info.backend_pid
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", (mine,))
+
+        with smtp_server() as relay:
+            world = FaultWorld(relay, days=MOST_DAYS * 6 // EVERY_NTH)
+            while world.day_with_a_fault((world.days + 1) * EVERY_NTH, end_session, lambda: None):
+                pass
+
+    assert world.books() == world.right_books()
+
+
+@pytest.mark.parametrize("after", [3, 17, 40])
+def test_a_server_that_crashes_and_comes_back_costs_nothing_but_a_beat(
+    postgres: PostgresServer, url: str, after: int
+) -> None:
+    with smtp_server() as relay:
+        world = FaultWorld(relay, days=1)
+
+        assert world.day_with_a_fault(after, postgres.restart, lambda: None)
+
+    assert world.books() == world.right_books()
+
+
+def test_a_pool_that_is_used_up_is_waited_for_and_then_one_sentence(
+    postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = database.db.obj  # type: ignore[attr-defined]
+    monkeypatch.setattr(pool, "_wait_timeout", 0.1)
+    monkeypatch.setattr(pool, "_max_connections", 2)
+    go_on, opened = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        with session():
+            opened.release()
+            go_on.wait(10)
+
+    holders = [threading.Thread(target=hold) for _ in range(2)]
+    for holder in holders:
+        holder.start()
+        opened.acquire()
+    told = refusal(postgres, lambda: session().__enter__())
+    go_on.set()
+    for holder in holders:
+        holder.join()
+
+    assert told == (
+        "PostgreSQL at postgresql://keydesk@/faults?host=SOCKETS has no connection left to give; nothing was changed. "
+        "Try again; if it stays so, raise its max_connections or end what holds them."
+    )
+    with session():
+        assert run_sql("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_without_a_connection_left_is_one_sentence(postgres: PostgresServer, url: str) -> None:
+    postgres.sql("CREATE ROLE few LOGIN CONNECTION LIMIT 1")
+    database.bind(url.replace("keydesk@", "few@"))
+    with psycopg.connect(f"host={postgres.sockets} user=few dbname=faults"):
+        told = refusal(postgres, lambda: session().__enter__())
+    with session():
+        again = run_sql("SELECT 1").fetchone()
+    database.dispose()
+    postgres.sql("DROP ROLE few")
+
+    assert told.startswith("PostgreSQL at postgresql://few@/faults?host=SOCKETS has no connection left to give; ")
+    assert again == (1,)
+
+
+def test_a_statement_that_the_server_ends_changes_nothing_and_says_why(postgres: PostgresServer, url: str) -> None:
+    set_to(postgres, "statement_timeout", "50ms")
+
+    def slowly() -> None:
+        with session(), writing():
+            run_sql("INSERT INTO clock_seen (id, max_seen) VALUES (1, 0)")
+            run_sql("SELECT pg_sleep(2)")
+
+    assert refusal(postgres, slowly) == (
+        "PostgreSQL at postgresql://keydesk@/faults?host=SOCKETS ended a statement that took longer than its "
+        "statement_timeout, or that somebody cancelled; nothing was changed. Try again, or raise the limit for "
+        "Keydesk's login."
+    )
+    with session():
+        assert run_sql("SELECT count(*) FROM clock_seen").fetchone() == (0,)
+
+
+def test_a_standby_is_told_from_a_file_that_cannot_be_written(postgres: PostgresServer, url: str) -> None:
+    set_to(postgres, "default_transaction_read_only", "on")
+
+    def write() -> None:
+        with session(), writing():
+            run_sql("INSERT INTO clock_seen (id, max_seen) VALUES (1, 0)")
+
+    assert refusal(postgres, write).startswith(
+        "PostgreSQL at postgresql://keydesk@/faults?host=SOCKETS takes no changes: it is a standby, "
+    )
+
+
+def test_a_deadlock_is_broken_and_both_have_their_way(postgres: PostgresServer, url: str) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    both_hold_one = threading.Barrier(2)
+    tries: list[int] = []
+    with session():
+        run_sql("INSERT INTO setting (name, value) VALUES ('one', '0'), ('two', '0')")
+
+    def lock(first: str, second: str) -> None:
+        tries.append(1)
+        run_sql("UPDATE setting SET value = '1' WHERE name = ?", (first,))
+        if len(tries) <= 2:
+            both_hold_one.wait(10)
+        run_sql("UPDATE setting SET value = '1' WHERE name = ?", (second,))
+
+    at_the_same_time(lambda: lock("one", "two"), lambda: lock("two", "one"))
+
+    assert len(tries) == 3  # one of them began anew
+
+
+def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, url: str) -> None:
+    set_to(postgres, "default_transaction_isolation", "repeatable read")
+    both_have_read = threading.Barrier(2)
+    tries: list[int] = []
+    with session():
+        run_sql("INSERT INTO clock_seen (id, max_seen) VALUES (1, 0)")
+
+    def count() -> None:
+        tries.append(1)
+        seen = run_sql("SELECT max_seen FROM clock_seen").fetchone()[0]
+        if len(tries) <= 2:
+            both_have_read.wait(10)
+        run_sql("UPDATE clock_seen SET max_seen = ?", (seen + 1,))
+
+    at_the_same_time(count, count)
+
+    with session():
+        assert run_sql("SELECT max_seen FROM clock_seen").fetchone() == (2,)
+    assert len(tries) == 3
+
+
+def test_who_finds_the_same_rows_changed_again_and_again_is_told_to_try_later(
+    postgres: PostgresServer, url: str
+) -> None:
+    with session():
+        told = refusal(postgres, lambda: transact(lambda: run_sql("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")))
+
+    assert told == (
+        "Others were changing the same in the store postgresql://keydesk@/faults?host=SOCKETS again and again; "
+        "nothing was changed. Try again."
+    )
