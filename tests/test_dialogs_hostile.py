@@ -16,6 +16,7 @@ from tui.dialogs.help import HelpDialog, HelpLine
 from tui.dialogs.message import MessageDialog
 from tui.dialogs.new_key import NewKeyDialog, NewKeyDraft, ResourceChoice
 from tui.dialogs.read_text import ReadTextDialog
+from tui.dialogs.reasoned import CreditMonthDialog
 from tui.dialogs.revoke_key import KeyUse, RevokeKeyDialog
 from tui.dialogs.rotate_key import RotateKeyDialog
 from tui.dialogs.show_key import NewKey, ShowKeyDialog
@@ -53,6 +54,13 @@ def picked_key(name: str) -> NewKeyDialog:
     return NewKeyDialog(name, TODAY, search, cost, resource=ResourceChoice(1, name, name))
 
 
+def rotate_key(name: str) -> RotateKeyDialog:
+    async def cost(_: date) -> tuple[str, ...]:
+        return (name,)
+
+    return RotateKeyDialog(KeyShown(name, name, name, name), name, TODAY, TODAY, cost)
+
+
 def api_access(name: str) -> ApiAccessDialog:
     person = Person(1, name, name)
     shown = ApiAccessShown(enabled=True, users=(person, Person(2, name, name)), emails=(), keys_stopped=1)
@@ -64,7 +72,8 @@ DIALOGS: dict[str, Callable[[str], Dialog[Any]]] = {
     "new key, picked": picked_key,
     "show key": lambda name: ShowKeyDialog("kdp_secret", NewKey(name, name, name, "prod", name)),
     "edit": lambda name: EditExpiryDialog(KeyShown(name, name, name, name), "standard", TODAY, TODAY),
-    "rotate": lambda name: RotateKeyDialog(KeyShown(name, name, name, name), name, TODAY, TODAY, (name,)),
+    "rotate": rotate_key,
+    "credit": lambda name: CreditMonthDialog(name, name, name, danger=True),
     "revoke": lambda name: RevokeKeyDialog(
         KeyShown(name, name, name, name), KeyUse(datetime(2026, 11, 22, 13, 5), name, 2)
     ),

@@ -235,16 +235,22 @@ def test_a_copy_inside_tmux_is_sent_twice_once_for_tmux_itself_and_once_for_the_
     assert osc52("key", tmux=True) == "\x1b]52;c;a2V5\x07\x1bPtmux;\x1b\x1b]52;c;a2V5\x07\x1b\\"
 
 
-async def test_rotating_says_until_when_the_old_key_works() -> None:
-    dialog = RotateKeyDialog(KEY, "Mon 30 November 2026 at 14:05", TODAY, date(2028, 11, 23), ("Included: 7 of 12.",))
+async def test_rotating_says_until_when_the_old_key_works_and_its_cost_follows_the_date() -> None:
+    async def cost(day: date) -> tuple[str, ...]:
+        return (f"Until {day}: included, 7 of 12.",)
+
+    dialog = RotateKeyDialog(KEY, "Mon 30 November 2026 at 14:05", TODAY, date(2028, 11, 23), cost)
     async with on_stage(dialog) as stage:
         await stage.until_seen("The old key works until Mon 30 November 2026 at 14:05 and then retires")
-        await stage.until_seen("Included: 7 of 12.")
+        await stage.until_seen("Until 2028-11-23: included, 7 of 12.")
         await stage.write("2028-11-24")
         await stage.press("enter")
         assert stage.answers == []
         await stage.press("home", "shift+end")
         await stage.write("+365d")
+        await stage.press("enter")
+        assert stage.sees("What it changes is still being worked out")
+        await stage.until_seen("Until 2027-11-23: included, 7 of 12.")
         await stage.press("enter", "enter")
 
     assert stage.answers == [RotateChoice(date(2027, 11, 23))]

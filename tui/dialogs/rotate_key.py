@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import date
 
+from textual import on
 from textual.app import ComposeResult
 
 from store.rules import expiry
-from tui.dialogs.dialog import Dialog, row, said
+from tui.dialogs.dialog import row, said
 from tui.dialogs.edit_expiry import KeyShown
 from tui.dialogs.new_key import quick_dates
+from tui.dialogs.previewed import Preview, PreviewedDialog
 from tui.widgets.date_input import DateInput
 from tui.widgets.field import Field
 
@@ -20,8 +22,8 @@ class RotateChoice:
     expires_on: date
 
 
-class RotateKeyDialog(Dialog[RotateChoice]):
-    """`works_until` says when the old key retires, in the company's time; `cost` what the successor will cost."""
+class RotateKeyDialog(PreviewedDialog[RotateChoice, date]):
+    """`works_until` says when the old key retires, in the company's time; `cost` what a successor with a date costs."""
 
     caption: str = "Rotate key"
     accepting: str = "Rotate"
@@ -33,12 +35,11 @@ class RotateKeyDialog(Dialog[RotateChoice]):
         works_until: str,
         today: date,
         proposed: date,
-        cost: tuple[str, ...] = (),
+        cost: Preview[date],
     ) -> None:
-        super().__init__()
+        super().__init__(cost)
         self._key = key
         self._works_until = works_until
-        self._cost = cost
         self._expiry = DateInput(
             today,
             proposed,
@@ -58,14 +59,21 @@ class RotateKeyDialog(Dialog[RotateChoice]):
         )
         yield said("")
         yield row("New key until", self._expiry)
-        if self._cost:
-            yield row("Cost", said(*self._cost))
+        yield row("Cost", self.difference)
+
+    def draft(self) -> date:
+        """The date."""
+        return self._expiry.checked()
 
     def answer(self) -> RotateChoice:
-        """The successor's date."""
+        """The successor's date, once its cost was seen."""
         with self.about(self._expiry.query_one(Field)):
-            return RotateChoice(self._expiry.checked())
+            return RotateChoice(self.previewed())
 
     def action_advance(self) -> None:
         """The only field: Enter rotates."""
         self.action_accept()
+
+    @on(DateInput.Changed)
+    def _edited(self) -> None:
+        self.changed()

@@ -5,6 +5,7 @@ A dialog and what it needs of the store are imported when it is opened, so that 
 
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from textual.app import App
@@ -118,10 +119,10 @@ async def rotate(app: Desk, desk: Surroundings, row: KeyRow) -> None:
     until = expiry.overlap_end(row.ends_at, instant(seconds(now)), settings.overlap_days)
     proposed = dict(expiry.quick_choices(today))["1 year"]
     works_until = f"{cells.spelled(until, zone)} ({row.zone})"
-    try:
-        cost = await desk.reader.read(lambda: invoice_preview.of_rotation(row.company_id, row.id, proposed, now))
-    except KeydeskError as unknown:
-        cost = (str(unknown),)
+
+    async def cost(day: date) -> tuple[str, ...]:
+        return await desk.reader.read(lambda: invoice_preview.of_rotation(row.company_id, row.id, day, desk.clock()))
+
     choice = await app.push_screen_wait(RotateKeyDialog(_shown(row), works_until, today, proposed, cost))
     if choice is None:
         return
