@@ -41,7 +41,7 @@ setting up
 for programs and pipelines
   keydesk key accept              is the key on standard input accepted?
   keydesk key show|revoke         by handle
-  keydesk sandbox next|done|fail  take and report sandbox refreshes
+  keydesk sandbox ...             take and report refreshes; see and hold them
   keydesk refresher ...           make a sandbox: copy, mask, swap in
   keydesk usage import FILE...    what gateways counted, each file once
   keydesk invoice ...             show, explain, preview and check what is owed
@@ -184,7 +184,9 @@ def parser() -> argparse.ArgumentParser:
     billing_verbs.terms(verb("terms", "terms", "What was agreed with a company, for whole months, with its reference."))
     _admin(verb("admin", "admin", "Who may use the desk over SSH."))
     _key(verb("key", "key", "Ask about one key, or revoke it."))
-    _sandbox(verb("sandbox", "sandbox", "Take sandbox refreshes and report them, in JSON."))
+    operating_verbs.sandbox(
+        verb("sandbox", "sandbox", "Take and report refreshes, in JSON; see, hold and release sandboxes.")
+    )
     _usage(verb("usage", "usage", "Take in how much keys were used, from files of gateways."))
     _job(verb("run", "job", "Run one job now, as of a day, or show what it would do."))
     _mail(verb("mail", "mail", "Read a mail, see every kind of mail, or send a test mail."))
@@ -272,24 +274,6 @@ def _key(verb: argparse.ArgumentParser) -> None:
     revoke = _act(acts, "revoke", "end a key at once and for good")
     revoke.add_argument("handle", help="key_… as the desk shows it")
     revoke.add_argument("--reason", required=True, help="kept, and told to those who are notified")
-
-
-def _sandbox(verb: argparse.ArgumentParser) -> None:
-    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    claim = _act(acts, "next", "take the refreshes that are due; one JSON object a line")
-    claim.add_argument("--limit", type=_number, default=1, help="how many at most (default 1)")
-    claim.add_argument("--lease-minutes", type=_number, default=60, help="how long they are yours (default 60)")
-    for name, text in (
-        ("done", "report that it is fresh"),
-        ("fail", "report why it is not"),
-        ("heartbeat", "go on holding it"),
-    ):
-        act = _act(acts, name, text)
-        act.add_argument("token", help="what `next` gave you")
-        if name == "heartbeat":
-            act.add_argument("--lease-minutes", type=_number, default=60, help="how long from now (default 60)")
-        else:
-            act.add_argument("--message", required=name == "fail", default="")
 
 
 def _usage(verb: argparse.ArgumentParser) -> None:

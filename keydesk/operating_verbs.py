@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from keydesk.arguments import act, instant, number
+from keydesk.arguments import act, day, instant, number
 
 
 def worker(verb: argparse.ArgumentParser) -> None:
@@ -58,3 +58,32 @@ def refresher(verb: argparse.ArgumentParser) -> None:
     postgres.add_argument(
         "--programs", type=Path, metavar="DIR", help="where pg_dump and pg_restore are (default: PATH)"
     )
+
+
+def sandbox(verb: argparse.ArgumentParser) -> None:
+    """`keydesk sandbox`."""
+    acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
+    claim = act(acts, "next", "take the refreshes that are due; one JSON object a line")
+    claim.add_argument("--limit", type=number, default=1, help="how many at most (default 1)")
+    beat = act(acts, "heartbeat", "go on holding a claim")
+    done = act(acts, "done", "report that the sandbox is fresh")
+    fail = act(acts, "fail", "report why it is not")
+    for report in (beat, done, fail):
+        report.add_argument("token", help="what `next` gave you")
+    for holding in (claim, beat):
+        holding.add_argument("--lease-minutes", type=number, default=60, help="how long from now (default 60)")
+    done.add_argument("--message", default="")
+    fail.add_argument("--message", required=True)
+    fail.add_argument("--retry-in", type=number, metavar="MINUTES", help="the same night is due again after that")
+    listed = act(acts, "list", "how every sandbox is, and how old what it holds")
+    listed.add_argument("--state", default="", metavar="STATE,...", help="only those: quarantined,failed")
+    one = act(acts, "show", "all that is known of one company's sandbox")
+    for told in (listed, one):
+        told.add_argument("--json", action="store_true", help="as one JSON object a line")
+    hold = act(acts, "hold", "leave a sandbox as it is, until it is released")
+    hold.add_argument("--reason", required=True, help="kept, and shown with each night")
+    hold.add_argument("--until", type=day, metavar="DAY", help="the last night that is held")
+    release = act(acts, "release", "end hold and quarantine; it is refreshed from the next night on")
+    again = act(acts, "again", "refresh the newest night once more, now; ends a quarantine")
+    for company in (one, hold, release, again):
+        company.add_argument("company", metavar="COMPANY", help="its external id")

@@ -243,37 +243,6 @@ def test_the_worker_does_for_cron_what_is_due_and_says_each_fact_as_json(home: H
     assert {fact["fact"] for fact in facts[2:-1]} == {"run.done"}
 
 
-def test_a_pipeline_takes_a_refresh_and_reports_it(home: Home) -> None:
-    home.issue(environment="sandbox")
-    assert home.keydesk("run", "sandbox-refresh").status == 0
-
-    claim = json.loads(home.keydesk("sandbox", "next", "--limit", "5").out)
-    assert (claim["company"], claim["name"], claim["attempt"]) == ("fjell-1001", "Fjellbekk Regnskap AS", 1)
-    nothing_more = home.keydesk("sandbox", "next")
-    assert (nothing_more.status, nothing_more.out) == (0, "")
-    assert "lease_until" in home.keydesk("sandbox", "heartbeat", claim["token"]).out
-    for _ in range(2):
-        done = home.keydesk("sandbox", "done", claim["token"], "--message", "fresh")
-        assert (done.status, done.out, done.err) == (0, "", "")
-    assert home.sql("SELECT state, message FROM refresh_marker") == [("done", "fresh")]
-
-
-def test_a_pipeline_whose_claim_went_to_another_is_told_so_by_75(home: Home) -> None:
-    home.issue(environment="sandbox")
-    home.keydesk("run", "sandbox-refresh")
-    slow = json.loads(home.keydesk("sandbox", "next").out)
-    home.sql("UPDATE refresh_marker SET lease_until = 1")
-    quick = json.loads(home.keydesk("sandbox", "next").out)
-
-    late = home.keydesk("sandbox", "fail", slow["token"], "--message", "out of space")
-    failed = home.keydesk("sandbox", "fail", quick["token"], "--message", "out of space")
-
-    assert (late.status, late.out) == (75, "")
-    assert late.err.startswith("keydesk: The lease of this claim is lost: ")
-    assert (quick["attempt"], failed.status) == (2, 0)
-    assert home.sql("SELECT state, message FROM refresh_marker") == [("failed", "out of space")]
-
-
 @pytest.mark.parametrize("arguments", [("--help",), ("mail", "preview", "key_created"), ("events", "verify")])
 def test_a_reader_that_has_gone_is_no_fault(home: Home, arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()

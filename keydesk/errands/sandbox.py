@@ -1,4 +1,4 @@
-"""`keydesk sandbox next|done|fail|heartbeat`: what any refresh pipeline needs, in JSON."""
+"""`keydesk sandbox`: what any refresh pipeline needs, in JSON; and people, to see and hold sandboxes."""
 
 import argparse
 import json
@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from keydesk.errands import sandbox_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import installation, markers
+from store import companies, installation, markers, sandbox_holds
 from store.database import session
 from store.errors import Refused
-from store.markers import LeaseLost
+from store.markers import LeaseLost, Report
+from store.rules.text import visible
+from store.tables import Company
 
 _LONGEST_LEASE_MINUTES = 7 * 24 * 60
 LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is no fault
@@ -22,25 +25,23 @@ LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     """Exit status 0 done, 75 when the claim is no longer the caller's."""
     open_store(settings)
-    actor = local_actor()
     with session():
-        try:
-            if given.act == "next":
-                return _next(given, clock())
-            if given.act == "heartbeat":
-                until = markers.heartbeat(actor, given.token, _lease(given), clock())
-                sys.stdout.write(json.dumps({"lease_until": until.isoformat()}) + "\n")
-            elif given.act == "done":
-                markers.done(actor, given.token, given.message, clock())
-            else:
-                markers.fail(actor, given.token, given.message, clock())
-        except LeaseLost as lost:
-            sys.stderr.write(f"keydesk: {lost}\n")
-            return LEASE_LOST
+        if given.act in {"list", "show"}:
+            sandbox_list.run(given, clock())
+        elif given.act in {"hold", "release", "again"}:
+            told = {"hold": _hold, "release": _release, "again": _again}[given.act]
+            sys.stdout.write(f"{told(companies.by_external_id(given.company), given, clock())}\n")
+        else:
+            verb = {"next": _next, "heartbeat": _heartbeat, "done": _done, "fail": _fail}[given.act]
+            try:
+                verb(given, clock())
+            except LeaseLost as lost:
+                sys.stderr.write(f"keydesk: {lost}\n")
+                return LEASE_LOST
     return 0
 
 
-def _next(given: argparse.Namespace, now: datetime) -> int:
+def _next(given: argparse.Namespace, now: datetime) -> None:
     if given.limit < 1:
         raise Refused("The limit must be at least 1.")
     claimant = f"{socket.gethostname()}:{os.getppid()}"
@@ -55,7 +56,55 @@ def _next(given: argparse.Namespace, now: datetime) -> int:
             "lease_until": claim.lease_until.isoformat(),
         }
         sys.stdout.write(json.dumps(said) + "\n")
-    return 0
+
+
+def _heartbeat(given: argparse.Namespace, now: datetime) -> None:
+    until = markers.heartbeat(local_actor(), given.token, _lease(given), now)
+    sys.stdout.write(json.dumps({"lease_until": until.isoformat()}) + "\n")
+
+
+def _done(given: argparse.Namespace, now: datetime) -> None:
+    _reported(markers.done(local_actor(), given.token, given.message, now))
+
+
+def _fail(given: argparse.Namespace, now: datetime) -> None:
+    retry_in = None if given.retry_in is None else timedelta(minutes=given.retry_in)
+    _reported(markers.fail(local_actor(), given.token, given.message, now, retry_in=retry_in))
+
+
+def _reported(report: Report) -> None:
+    said = {
+        "company": report.company,
+        "night": report.night.isoformat(),
+        "attempt": report.attempt,
+        "state": report.state,
+        "due_at": report.due_at.isoformat() if report.due_at else None,
+        "failures": report.failures,
+        "quarantined": report.quarantined,
+    }
+    sys.stdout.write(json.dumps(said) + "\n")
+
+
+def _hold(company: Company, given: argparse.Namespace, now: datetime) -> str:
+    held = sandbox_holds.hold(local_actor(), company.id, given.reason, given.until, now)
+    until = f"through the night of {held.last_night}" if held.last_night else "until it is released"
+    return f"The sandbox of {visible(company.name)} is held {until}."
+
+
+def _release(company: Company, _given: argparse.Namespace, now: datetime) -> str:
+    if not sandbox_holds.release(local_actor(), company.id, now):
+        return f"The sandbox of {visible(company.name)} is neither held nor in quarantine; nothing was changed."
+    again = f"`keydesk sandbox again {visible(company.external_id)}` does it now"
+    return f"The sandbox of {visible(company.name)} is refreshed from the next night on; {again}."
+
+
+def _again(company: Company, _given: argparse.Namespace, now: datetime) -> str:
+    again = sandbox_holds.again_for(local_actor(), company.id, now)
+    ended = "Its quarantine is over. " if again.released else ""
+    if again.night is None:
+        return f"{ended}The sandbox of {visible(company.name)} is refreshed from the next night on."
+    state = "running" if again.state == "running" else "due now"
+    return f"{ended}The refresh of {visible(company.name)} for the night of {again.night} is {state}."
 
 
 def _lease(given: argparse.Namespace) -> timedelta:

@@ -1,0 +1,175 @@
+"""What does `keydesk sandbox` tell a pipeline, and what a person who looks after sandboxes?"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from cast import company, enable, key_of, user
+from command import Home
+
+from keydesk import command
+from keydesk.errands import sandbox
+from store import database, marking
+from store.errors import KeydeskError
+
+NIGHT = date(2026, 11, 23)
+TWO_OCLOCK = datetime(2026, 11, 23, 1, tzinfo=UTC)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def keydesk(home: Home, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`keydesk sandbox …` at an instant: its exit status and what it said. Fjellbekk and Havn have sandboxes."""
+    with home.opened():
+        for number, (external_id, name) in enumerate((("c-1", "Fjellbekk"), ("c-2", "Havn"))):
+            one = company(external_id, name)
+            owner = user(one, f"u-{number}", "Kari")
+            enable(one, owner, now=LONG_AGO)
+            key_of(owner, environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
+        marking.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
+
+    def call(*arguments: str, now: datetime = TWO_OCLOCK) -> tuple[int, str]:
+        given = command.parser().parse_args(["sandbox", *arguments])
+        try:
+            status = sandbox.run(given, home.settings(), lambda: now)
+        except KeydeskError as error:
+            return 1, str(error)
+        finally:
+            database.dispose()
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return call
+
+
+def claimed(keydesk: Call, now: datetime = TWO_OCLOCK) -> dict[str, Any]:
+    return dict(json.loads(keydesk("next", now=now)[1]))
+
+
+def test_a_claim_and_each_report_are_one_json_object(keydesk: Call) -> None:
+    first, second = (json.loads(line) for line in keydesk("next", "--limit", "5")[1].splitlines())
+
+    assert {name: value for name, value in first.items() if name != "token"} == {
+        "company": "c-1",
+        "name": "Fjellbekk",
+        "night": "2026-11-23",
+        "attempt": 1,
+        "lease_until": "2026-11-23T02:00:00+00:00",
+    }
+    assert keydesk("next") == (0, "")
+    assert keydesk("heartbeat", first["token"], "--lease-minutes", "90") == (
+        0, '{"lease_until": "2026-11-23T02:30:00+00:00"}\n',
+    )  # fmt: skip
+    for _ in range(2):
+        assert keydesk("done", first["token"], "--message", "fresh") == (
+            0,
+            (
+                '{"company": "c-1", "night": "2026-11-23", "attempt": 1, "state": "done", "due_at": null, '
+                '"failures": 0, "quarantined": false}\n'
+            ),
+        )
+    for _ in range(2):
+        assert keydesk("fail", second["token"], "--message", "no space", "--retry-in", "30") == (
+            0,
+            (
+                '{"company": "c-2", "night": "2026-11-23", "attempt": 1, "state": "due", '
+                '"due_at": "2026-11-23T01:30:00+00:00", "failures": 1, "quarantined": false}\n'
+            ),
+        )
+
+
+def test_a_claim_that_went_to_another_is_told_by_75(keydesk: Call) -> None:
+    slow = claimed(keydesk)
+    later = TWO_OCLOCK + timedelta(hours=1)
+    quick = claimed(keydesk, later)
+
+    assert (quick["company"], quick["attempt"]) == ("c-1", 2)
+    for verb in (("done",), ("fail", "--message", "late"), ("heartbeat",)):
+        status, said = keydesk(verb[0], slow["token"], *verb[1:], now=later)
+        assert (status, said) == (
+            75, "keydesk: The lease of this claim is lost: the refresh is due again or somebody else has taken it.\n",
+        )  # fmt: skip
+
+
+def test_the_list_says_of_each_how_it_is_and_how_old_its_data(keydesk: Call) -> None:
+    keydesk("done", claimed(keydesk)["token"])
+    keydesk("fail", claimed(keydesk)["token"], "--message", "no space left\non db7")
+    later = TWO_OCLOCK + timedelta(days=2)
+
+    assert keydesk("list", now=later) == (
+        0,
+        (
+            "c-1           done         2026-11-23  of 2026-11-23, 2 nights old\n"
+            "c-2           failed       2026-11-23  never refreshed  no space left on db7\n"
+        ),
+    )
+    assert [json.loads(line)["company"] for line in keydesk("list", "--json", "--state", "failed")[1].splitlines()] == [
+        "c-2"
+    ]
+    assert keydesk("list", "--state", "held") == (0, "No sandbox is in that state.\n")
+    assert keydesk("list", "--state", "fine")[1].startswith("'fine' is no state of a sandbox; there are quarantined, ")
+
+
+def test_a_person_holds_a_sandbox_and_lets_it_go(keydesk: Call) -> None:
+    noon = TWO_OCLOCK + timedelta(hours=11)
+    for _ in range(2):
+        assert keydesk("hold", "c-1", "--reason", "demo week", "--until", "2026-11-25", now=noon) == (
+            0, "The sandbox of Fjellbekk is held through the night of 2026-11-25.\n",
+        )  # fmt: skip
+
+    status, shown = keydesk("show", "c-1", now=noon)
+    refused = keydesk("again", "c-1", now=noon)
+    released = [keydesk("release", "c-1", now=noon)[1] for _ in range(2)]
+    again = [keydesk("again", "c-1", now=noon)[1] for _ in range(2)]
+
+    assert (status, shown) == (
+        0,
+        "Fjellbekk (c-1), Europe/Oslo\n"
+        "state     held\n"
+        "data      never refreshed\n"
+        "night     2026-11-23, held, tries: 0\n"
+        "failures  0 in a row\n"
+        "held      since 2026-11-23 13:00, by " + shown.split("by ")[1].split(",")[0] + ", through the night of "
+        "2026-11-25: demo week\n"
+        "message   Held: demo week\n",
+    )
+    assert refused == (1, "The sandbox of Fjellbekk is held (demo week); release it first.")
+    assert released == [
+        "The sandbox of Fjellbekk is refreshed from the next night on; `keydesk sandbox again c-1` does it now.\n",
+        "The sandbox of Fjellbekk is neither held nor in quarantine; nothing was changed.\n",
+    ]
+    assert again == ["The refresh of Fjellbekk for the night of 2026-11-23 is due now.\n"] * 2
+
+
+def test_the_third_failure_says_that_it_was_the_last_and_a_person_has_it_tried_again(keydesk: Call) -> None:
+    reports = []
+    for tries in range(3):
+        now = TWO_OCLOCK + timedelta(minutes=2 * tries)
+        token = json.loads(keydesk("next", "--limit", "2", now=now)[1].splitlines()[-1 if tries else 0])["token"]
+        reports.append(json.loads(keydesk("fail", token, "--message", "no space", "--retry-in", "1", now=now)[1]))
+    facts = json.loads(keydesk("show", "c-1", "--json")[1])
+    again = keydesk("again", "c-1", now=TWO_OCLOCK + timedelta(hours=11))
+
+    assert [(each["state"], each["quarantined"]) for each in reports] == [
+        ("due", False), ("due", False), ("failed", True),
+    ]  # fmt: skip
+    assert (facts["state"], facts["quarantine"]["reason"]) == ("quarantined", "3 refreshes failed in a row.")
+    assert again == (0, "Its quarantine is over. The refresh of Fjellbekk for the night of 2026-11-23 is due now.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("next", "--limit", "0"), "The limit must be at least 1."),
+        (("next", "--lease-minutes", "0"), "The lease must be from 1 to 10,080 minutes (a week)."),
+        (("heartbeat", "nonsense"), "This is not a token of a claim; `keydesk sandbox next` prints one."),
+        (("show", "nobody"), "There is no company with the id nobody; the desk's company list shows the ids."),
+        (("hold", "c-1", "--reason", " "), "The reason is empty; write 1 to 200 characters."),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(keydesk: Call, arguments: tuple[str, ...], sentence: str) -> None:
+    assert keydesk(*arguments) == (1, sentence)
