@@ -5,12 +5,9 @@ Told by one line of JSON what to do, it says "ready", waits for a second line, d
 """
 
 import json
-import re
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from io import StringIO
@@ -21,6 +18,7 @@ from unittest import mock
 from bench.accept import bare_connection
 from bench.driver import sqlite3
 from bench.invoice_world import MONTH, ZONES
+from bench.steps import halves, memory_meanwhile, say, told
 from jobs.json_log import JsonLog
 from jobs.schedule import TIMETABLE
 from jobs.worker import Worker
@@ -30,21 +28,15 @@ from store.months_owed import TOGETHER
 INVOICES: Final = tuple(job for job in TIMETABLE if job.name in {"invoice-lines", "invoice-final"})
 WRITTEN: Final = {"drafts": ("invoice_month", "invoice_line"), "finals": ("event", "email", "buyer_facts")}
 _LINES_A_STATEMENT: Final = 200
-_ANONYMOUS: Final = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 
 Execute = Callable[..., Any]
 
 
 def main() -> None:
     """Do what the first line says once the second has come."""
-    asked = json.loads(sys.stdin.readline())
-    database.bind(asked["location"])
+    asked = told(open_store)
     now = datetime.fromisoformat(asked["now"])
-    with database.session():
-        database.run_sql("SELECT count(*) FROM run").fetchone()
-    say("ready")
-    sys.stdin.readline()
-    with _memory_meanwhile() as memory:
+    with memory_meanwhile() as memory:
         begun, cpu = time.perf_counter(), time.process_time()
         if asked["side"] == "ours":
             _work(now)
@@ -55,9 +47,11 @@ def main() -> None:
     database.dispose()
 
 
-def say(text: str) -> None:
-    """One line, at once."""
-    print(text, flush=True)
+def open_store(asked: dict[str, Any]) -> None:
+    """Bind and wake it."""
+    database.bind(asked["location"])
+    with database.session():
+        database.run_sql("SELECT count(*) FROM run").fetchone()
 
 
 def _work(now: datetime) -> None:
@@ -177,36 +171,6 @@ def _reading(ids: Sequence[int], now: datetime) -> list[tuple[str, tuple[Any, ..
     with mock.patch.object(billing_facts, "run_sql", listen), mock.patch.object(usage_facts, "run_sql", listen):
         billing_facts.of_month(ids, MONTH, now)
     return told
-
-
-@contextmanager
-def _memory_meanwhile() -> Iterator[list[int]]:
-    """The process's own memory in bytes, looked at often; pages of files that are mapped are not counted."""
-    seen, ended = [_memory()], threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.05):
-            seen.append(_memory())
-
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    yield seen
-    ended.set()
-    watcher.join()
-    seen.append(_memory())
-
-
-def halves(seen: Sequence[int]) -> tuple[int, int]:
-    """The most of each half."""
-    middle = len(seen) // 2
-    return max(seen[:middle]), max(seen[middle:])
-
-
-def _memory() -> int:
-    found = _ANONYMOUS.search(Path("/proc/self/status").read_text(encoding="ascii"))
-    if found is None:
-        raise AssertionError
-    return int(found[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -4,10 +4,7 @@
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal
 
-from bench import postgres, report
+from bench import postgres, report, steps
 from bench.invoice_places import OnPostgresql, OnSqlite, Place
 from bench.invoice_step import INVOICES, WRITTEN
 from bench.invoice_world import CLOSED, DRAFTED, MONTH, ZONES
@@ -29,7 +26,6 @@ from store.runs import Planned
 
 Step = Literal["drafts", "finals"]
 SIZES: Final = {"quick": (100, 1_000), "default": (1_000, 10_000), "full": (1_000, 10_000, 100_000)}
-_ROOT: Final = Path(__file__).parent.parent
 _JOBS: Final[dict[Step, str]] = {"drafts": "invoice-lines", "finals": "invoice-final"}
 _AT: Final = {"drafts": DRAFTED, "finals": CLOSED}
 _OUTCOME: Final = (
@@ -172,42 +168,9 @@ def _run(place: Place, step: Step, workers: int = 1, side: str = "ours", compani
         "companies": companies,
         "now": _AT[step].isoformat(),
     }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "bench.invoice_step"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            cwd=_ROOT,
-        )
-        for _ in range(workers)
-    ]
-    for process in processes:
-        _tell(process, json.dumps(asked))
-    for process in processes:
-        _hear(process)
-    for process in processes:
-        _tell(process, "go")
-    took = [json.loads(_hear(process)) for process in processes]
-    for process in processes:
-        process.communicate()
+    took = steps.run("bench.invoice_step", asked, workers)
     first, second = max((each["memory"] for each in took), key=max)
     return Took(max(each["wall"] for each in took), max(each["cpu"] for each in took), (first, second))
-
-
-def _tell(process: "subprocess.Popen[str]", line: str) -> None:
-    if process.stdin is None:
-        raise AssertionError
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-
-
-def _hear(process: "subprocess.Popen[str]") -> str:
-    line = "" if process.stdout is None else process.stdout.readline()
-    if not line:
-        raise RuntimeError("A step's process has ended; what it said stands above.")
-    return line
 
 
 @contextmanager
@@ -297,7 +260,7 @@ def main() -> None:
     parser.add_argument("--quick", dest="sizes", action="store_const", const="quick", help="small numbers")
     parser.add_argument("--full", dest="sizes", action="store_const", const="full", help="100,000 companies too")
     sizes = SIZES[parser.parse_args().sizes or "default"]
-    build = _ROOT / "build"
+    build = steps.ROOT / "build"
     build.mkdir(exist_ok=True)
     found = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=build) as folder:
