@@ -210,8 +210,8 @@ class _Post:
         self.outcome.withdrawn.append(mail.id)
         self._say("mail.withdrawn", mail=mail.id, kind=mail.kind, reason=reason)
 
-    def _failed(self, mail: Email, reply: str, **more: str) -> None:
-        outgoing.failed(mail.id, self.owner, reply)
+    def _failed(self, mail: Email, reply: str, bound: Bound | None = None, **more: str) -> None:
+        outgoing.failed(mail.id, self.owner, reply, bound.subject if bound else None)
         self.outcome.failed.append(mail.id)
         self._say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply, **more)
 
@@ -229,7 +229,7 @@ class _Post:
                 self._taken(mail, ready.things, reply, now)
             case BadAddress(code, text):
                 self.relay.answered()
-                self._failed(mail, _reply(code, text))
+                self._failed(mail, _reply(code, text), ready.bound)
             case AnswerLost(text):
                 state = outgoing.answer_lost(mail.id, self.owner, text, now)
                 self.outcome.ambiguous.append(mail.id)
@@ -237,9 +237,9 @@ class _Post:
                 self._stop(text, now)  # or a relay that never answers would spoil one mail after the other
             case TryLater(_, code, text, of_relay=False):
                 self.relay.answered()
-                self._later(mail, _reply(code, text), now)
+                self._later(mail, _reply(code, text), now, ready.bound)
             case TryLater(_, code, text) | StopRun(_, code, text):
-                self._stopped(mail, answer, _reply(code, text), now)
+                self._stopped(mail, answer, _reply(code, text), now, ready.bound)
 
     def _body_goes(self, mail: Email, bound: Bound | None) -> None:
         """One transaction: the mail before this one was taken, and this one goes."""
@@ -272,13 +272,13 @@ class _Post:
         self.relay.refused(reply, now)
         self.outcome.stopped = reply
 
-    def _later(self, mail: Email, reply: str, now: datetime) -> None:
+    def _later(self, mail: Email, reply: str, now: datetime, bound: Bound | None) -> None:
         next_at = now + wait(mail.id, mail.attempts + 1)
-        outgoing.later(mail.id, self.owner, next_at, reply, attempted=True)
+        outgoing.later(mail.id, self.owner, next_at, reply, attempted=True, subject=bound.subject if bound else None)
         self.outcome.later.append(mail.id)
         self._say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
 
-    def _stopped(self, mail: Email, answer: TryLater | StopRun, reply: str, now: datetime) -> None:
+    def _stopped(self, mail: Email, answer: TryLater | StopRun, reply: str, now: datetime, bound: Bound | None) -> None:
         """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
 
         Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
@@ -290,9 +290,9 @@ class _Post:
         if isinstance(answer, TryLater) or answer.phase not in _REFUSED_CONTENT:
             outgoing.later(mail.id, self.owner, mail.next_at, reply, attempted=False)
         elif mail.attempts + 1 >= _MOST_REFUSALS:
-            self._failed(mail, reply)
+            self._failed(mail, reply, bound)
         else:
-            self._later(mail, reply, now)
+            self._later(mail, reply, now, bound)
 
 
 def _reply(code: int, text: str) -> str:

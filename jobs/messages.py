@@ -42,8 +42,8 @@ _WORDS: Final = re.compile(r"[!-~]{1,64}(?: [!-~]{1,64})*", re.ASCII)
 _PLAIN_ADDRESS: Final = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+){0,9}@(?:[a-z0-9][a-z0-9-]{0,40}\.){1,5}[a-z]{2,20}", re.ASCII
 )
-_HEADERS: Final = re.compile(rb"(?:[A-Za-z-]+:(?: |\r\n )[!-~](?:[ -~]|\r\n (?=[!-~]))*\r\n)+")
-_HEADER_NAME: Final = re.compile(rb"(?m)^([A-Za-z-]+):")
+_HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]+:(?: |\r\n )[!-~](?:[ -~]|\r\n (?=[!-~]))*\r\n)+")
+_HEADER_NAME: Final = re.compile(rb"(?m)^([A-Za-z0-9-]+):")
 _PART: Final = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
 
 

@@ -23,6 +23,8 @@ from store.errors import KeydeskError
 from store.rules.key_format import redact
 from store.rules.text import visible
 
+MAIL_STATES = ("queued", "claimed", "handing-over", "sent", "failed", "ambiguous", "withdrawn")
+
 _PAGE = """\
 The desk where API keys are handed out, watched, extended, revoked and charged.
 
@@ -46,7 +48,7 @@ for programs and pipelines
   keydesk usage import FILE...    what gateways counted, each file once
   keydesk invoice ...             show, explain, preview and check what is owed
   keydesk run JOB                 do one job now, or say what it would do
-  keydesk mail show|resend|dismiss read a mail, and settle what became of it
+  keydesk mail list|show|...      see what was mailed, settle what failed
   keydesk mail preview|test       see every kind of mail; send a test mail
   keydesk events verify           check the chain of the audit log
   keydesk backup|restore FILE     a checked copy while everything runs; and back
@@ -307,8 +309,16 @@ def _job(verb: argparse.ArgumentParser) -> None:
 
 def _mail(verb: argparse.ArgumentParser) -> None:
     acts = verb.add_subparsers(dest="act", required=True, metavar="ACT")
-    show = _act(acts, "show", "one mail of the outbox: its text, attempts and the relay's answers")
-    show.add_argument("id", type=_number, nargs="?", help="its number; without one, the newest mails are listed")
+    listed = _act(acts, "list", "the newest mails, one a line")
+    listed.add_argument("filter", nargs="*", metavar="FILTER", help="as on the desk, such as state:ambiguous to:ase")
+    listed.add_argument("--state", metavar="STATE", choices=MAIL_STATES, help=", ".join(MAIL_STATES))
+    listed.add_argument("--company", metavar="ID", help="about this one (its external id)")
+    listed.add_argument("--kind", help="such as key_expiring; `keydesk mail preview` lists them")
+    listed.add_argument("--limit", type=_number, default=20, metavar="N", help="how many at most (default 20)")
+    listed.add_argument("--json", action="store_true", help="one JSON object a line")
+    show = _act(acts, "show", "one mail of the outbox: its text, attempts and the relay's last words")
+    show.add_argument("id", type=_number, help="its number, as `keydesk mail list` shows it")
+    show.add_argument("--json", action="store_true", help="as one JSON object")
     preview = _act(acts, "preview", "a sample of a kind of mail")
     preview.add_argument("kind", nargs="?", help="the kind; without one, the kinds are listed")
     preview.add_argument("--html", type=Path, metavar="FILE", help="write the HTML part there")

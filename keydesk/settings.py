@@ -21,6 +21,13 @@ from store.peppers import Peppers, read_secret
 from store.peppers import load as load_peppers
 
 TLS_MODES: Final = ("implicit", "starttls", "none")
+_HEADER: Final = re.compile(r"(?=.{1,50}\Z)[A-Za-z](?:-?[A-Za-z0-9]+)*", re.ASCII)
+# What a mail has otherwise, or gets on its way.
+_HEADERS_OF_MAILS: Final = re.compile(
+    r"from|to|cc|bcc|sender|reply-to|subject|date|message-id|in-reply-to|references|received|return-path|auto-submitted"
+    r"|mime-version|(?:content|list|resent|dkim|arc|x-keydesk|x-auto)-.*",
+    re.IGNORECASE,
+)
 
 
 def _said(text: str, **options: Any) -> Any:
@@ -57,6 +64,11 @@ class MailSettings:
     ca_file: str = _said("Certificates to trust instead of the system's", default="")
     sender: str = _said("The From address, read by somebody", default="")
     reply_to: str = _said("Where answers go; the sender when empty", default="")
+    per_minute: int = _said("The most mails a minute, of all workers together; 0: no limit", default=0)
+    idempotency_header: str = _said(
+        "Of a relay that takes mails of one key once, the header it looks in, such as Resend-Idempotency-Key",
+        default="",
+    )
 
 
 @dataclass(frozen=True)
@@ -281,13 +293,7 @@ def _from_text(section: str, name: str, text: str, variable: str) -> Any:
 
 def _checked(settings: Settings) -> Settings:
     where = settings.source or "The settings"
-    mail = settings.mail
-    if mail.tls not in TLS_MODES:
-        raise SettingsWrong(f"{where}: [mail] tls must be one of {', '.join(TLS_MODES)}.")
-    if not 0 < mail.port < 65536:
-        raise SettingsWrong(f"{where}: [mail] port must be from 1 to 65535.")
-    if mail.host and not mail.sender:
-        raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
+    mail = _checked_mail(settings.mail, where)
     if not 0 < settings.store.lock_wait_seconds <= 3600:
         raise SettingsWrong(f"{where}: [store] lock_wait_seconds must be from 1 to 3600.")
     if settings.sandbox.timeout_minutes < 1:
@@ -299,7 +305,25 @@ def _checked(settings: Settings) -> Settings:
             raise SettingsWrong(f"{where}: [seller.sie] {setting.name} must be the digits of an account, such as 3041.")
     if not re.fullmatch(r"[0-9A-Za-z]*", settings.seller_sie.chart + settings.seller_sie.series, re.ASCII):
         raise SettingsWrong(f"{where}: [seller.sie] chart and series are letters and digits only.")
-    return replace(settings, mail=replace(mail, reply_to=mail.reply_to or mail.sender))
+    return replace(settings, mail=mail)
+
+
+def _checked_mail(mail: MailSettings, where: object) -> MailSettings:
+    if mail.tls not in TLS_MODES:
+        raise SettingsWrong(f"{where}: [mail] tls must be one of {', '.join(TLS_MODES)}.")
+    if not 0 < mail.port < 65536:
+        raise SettingsWrong(f"{where}: [mail] port must be from 1 to 65535.")
+    if mail.host and not mail.sender:
+        raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
+    if mail.per_minute < 0:
+        raise SettingsWrong(f"{where}: [mail] per_minute must be 0 (no limit) or more.")
+    header = mail.idempotency_header
+    if header and (not _HEADER.fullmatch(header) or _HEADERS_OF_MAILS.fullmatch(header)):
+        raise SettingsWrong(
+            f"{where}: [mail] idempotency_header must be a header's name, such as Resend-Idempotency-Key, and none "
+            "that mails have otherwise."
+        )
+    return replace(mail, reply_to=mail.reply_to or mail.sender)
 
 
 def _near(word: str, known: Mapping[str, Any]) -> str:

@@ -120,17 +120,19 @@ def sent_before(email_id: int, owner: str, at: datetime) -> None:
     _leave(email_id, owner, "sent", _IN_THE_RECORD, sent_at=at)
 
 
-def later(email_id: int, owner: str, next_at: datetime, reply: str, *, attempted: bool) -> None:
+def later(
+    email_id: int, owner: str, next_at: datetime, reply: str, *, attempted: bool, subject: str | None = None
+) -> None:
     """The relay certainly did not take it; it is tried again from `next_at`.
 
-    `attempted` says whether this mail was judged, or the relay itself was in the way.
+    `attempted` says whether this mail was judged, or the relay itself was in the way; `subject`, how it was written.
     """
-    _leave(email_id, owner, "queued", reply, attempts=int(attempted), next_at=next_at)
+    _leave(email_id, owner, "queued", reply, attempts=int(attempted), subject=subject, next_at=next_at)
 
 
-def failed(email_id: int, owner: str, reply: str) -> None:
+def failed(email_id: int, owner: str, reply: str, subject: str | None = None) -> None:
     """It never will be taken as it is; a person has to look."""
-    _leave(email_id, owner, "failed", reply, attempts=1)
+    _leave(email_id, owner, "failed", reply, attempts=1, subject=subject)
 
 
 def withdrawn(email_id: int, owner: str, reason: str) -> None:
@@ -248,6 +250,12 @@ def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
         )
 
 
+def due(now: datetime) -> int:
+    """How many mails wait whose time has come."""
+    with session():
+        return int(run_sql(_DUE, (seconds(now),)).fetchone()[0])
+
+
 def pending_counts() -> Pending:
     """What waits in the outbox, and what needs a person."""
     with session():
@@ -260,14 +268,28 @@ def pending_counts() -> Pending:
     )
 
 
-def _leave(email_id: int, owner: str, state: str, reply: str, *, attempts: int = 0, **also: datetime) -> None:
+def _leave(
+    email_id: int,
+    owner: str,
+    state: str,
+    reply: str,
+    *,
+    attempts: int = 0,
+    subject: str | None = None,
+    **also: datetime,
+) -> None:
     """End the owner's claim in that state."""
     at = {name: seconds(value) for name, value in also.items()}
+    about = None if subject is None else subject[:256]
     _one(
         "UPDATE email SET state = ?, reply = ?, owner = NULL, lease_until = NULL, attempts = attempts + ?, "
+        "subject = coalesce(CAST(? AS VARCHAR), subject), "
         "next_at = coalesce(CAST(? AS BIGINT), next_at), sent_at = CAST(? AS BIGINT) "
         "WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')",
-        (state, one_line(redact(reply), _REPLY_LIMIT), attempts, at.get("next_at"), at.get("sent_at"), email_id, owner),
+        (
+            *(state, one_line(redact(reply), _REPLY_LIMIT), attempts, about),
+            *(at.get("next_at"), at.get("sent_at"), email_id, owner),
+        ),
     )
 
 
@@ -317,6 +339,11 @@ _NEXT = """
 """
 
 _TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id = ?"
+
+_DUE = """
+    SELECT count(*) FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ?
+"""
 
 _WENT = "SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at <= ?"
 

@@ -137,7 +137,7 @@ def test_a_relay_that_is_down_refuses_or_rejects_costs_no_mail(home: Home) -> No
 
     with nobody() as port:
         down = home.keydesk("run", "deliver-mail", **relay(port))
-    assert (down.status, down.out) == (1, "Mails: none was due; `keydesk mail show` lists the newest.\n")
+    assert (down.status, down.out) == (1, "Mails: none was due; `keydesk mail list` shows the newest.\n")
     assert down.err.splitlines() == [
         f"keydesk: mail relay-refused 1: The mail server localhost:{port} cannot be reached: Connection refused",
         "keydesk: " + waiting.rstrip(),
@@ -154,10 +154,10 @@ def test_a_relay_that_is_down_refuses_or_rejects_costs_no_mail(home: Home) -> No
         assert [mail.recipient for mail in server.received] == ["bo@example.com"]
     assert (taken.status, taken.out) == (
         1,
-        "Mails: 1 handed over, 1 refused for good; `keydesk mail show` lists the newest.\n",
+        "Mails: 1 handed over, 1 refused for good; `keydesk mail list` shows the newest.\n",
     )
     assert taken.err == "keydesk: mail failed 1: 550 5.1.1 No such user here\n"
-    assert "the relay said: 550 5.1.1 No such user here" in home.keydesk("mail", "show", "1").out
+    assert "last words: 550 5.1.1 No such user here" in home.keydesk("mail", "show", "1").out
 
 
 def test_what_is_asked_of_no_key_job_or_claim_is_refused(home: Home) -> None:

@@ -133,7 +133,7 @@ def test_what_is_wrongly_asked_is_told_in_one_line(
         "terms end",
         "admin add", "admin add-key", "admin remove-key", "admin disable", "admin list", "key", "key accept",
         "key show", "key revoke", "sandbox", "sandbox next", "sandbox done", "sandbox fail", "sandbox heartbeat",
-        "run", "mail", "mail show", "mail preview", "mail test", "events", "backup",
+        "run", "mail", "mail list", "mail show", "mail preview", "mail test", "events", "backup",
         "restore", "refresher", "refresher sqlite", "refresher postgres", "doctor", "ssh",
         "ssh authorized-keys", "ssh session",
     ],
@@ -179,7 +179,7 @@ def test_every_kind_of_mail_can_be_seen_before_it_is_sent(
 
 
 def test_mails_can_be_listed_and_read(home: Home) -> None:
-    assert home.keydesk("mail", "show").out == "No mail has been written yet.\n"
+    assert home.keydesk("mail", "list").out == "No mail was written yet.\n"
     assert home.keydesk("mail", "preview").out.splitlines()[0] == "key_created"
     queued = home.keydesk("mail", "test", "Ase@Example.COM")
     assert queued.out == (
@@ -187,16 +187,26 @@ def test_mails_can_be_listed_and_read(home: Home) -> None:
         "Set [mail] host and sender.\n"
     )
 
-    listed = home.keydesk("mail", "show").out
+    listed = home.keydesk("mail", "list").out
     assert listed.split()[0] == "1"
     assert listed.split()[3:5] == ["queued", "Ase@example.com"]
+    assert home.keydesk("mail", "list", "--state", "failed").out == "There is no such mail.\n"
+    assert home.keydesk("mail", "list", "--kind", "test_mail", "state:queued", "to:ase").out == listed
+    assert home.keydesk("mail", "list", "--company", "none").err.startswith("keydesk: There is no company with the id")
+    said = json.loads(home.keydesk("mail", "list", "--limit", "1", "--json").out)
+    assert (said["id"], said["state"], said["recipient"]) == (1, "queued", "Ase@example.com")
+    assert (said["company"], said["sent_at"], said["waits_for_a_person"]) == (None, None, False)
+    whole = json.loads(home.keydesk("mail", "show", "1", "--json").out)
+    assert whole["headers"]["Subject"] == "[Fjord Software] Keydesk test mail"
+    assert (whole["written"], whole["message_id"]) == ("as it would be written now", said["message_id"])
+    assert "Keydesk" in whole["text"]
     shown = home.keydesk("mail", "show", "1").out
     assert "test_mail to Ase@example.com: queued  (as it would be written now)" in shown
     assert "\nSubject: [Fjord Software] Keydesk test mail\n" in shown
     missing = home.keydesk("mail", "show", "99")
     assert (missing.status, missing.err) == (
         1,
-        "keydesk: There is no mail number 99; `keydesk mail show` lists the newest.\n",
+        "keydesk: There is no mail number 99; `keydesk mail list` shows the newest.\n",
     )
 
 

@@ -58,6 +58,13 @@ def test_a_section_within_another_is_read_from_the_file_and_from_variables(file:
         ('[mail]\ntls = "maybe"\n', "[mail] tls must be one of implicit, starttls, none."),
         ("[mail]\nport = 0\n", "[mail] port must be from 1 to 65535."),
         ("[mail\n", "is not TOML"),
+        ("[mail]\nper_minute = -1\n", "[mail] per_minute must be 0 (no limit) or more."),
+        (
+            '[mail]\nidempotency_header = "X Key"\n',
+            "[mail] idempotency_header must be a header's name, such as Resend-",
+        ),
+        ('[mail]\nidempotency_header = "bcc"\n', "[mail] idempotency_header must be a header's name, such as Resend-"),
+        ('[mail]\nidempotency_header = "Content-Type"\n', "and none that mails have otherwise."),
         ('[seller]\nvat = "x"\n', "keydesk.toml:2: [seller] has no setting 'vat'; did you mean vat_id?"),
         ("[seller.sie]\nvat_accounts = 1\n", "keydesk.toml:2: [seller.sie] has no setting 'vat_accounts'; did you"),
         ('[seller.sei]\nchart = "x"\n', "keydesk.toml:1: [seller] has no setting 'sei'"),

@@ -17,7 +17,7 @@ from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import restored, runs, workers
+from store import outgoing, restored, runs, workers
 from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
@@ -113,12 +113,16 @@ def _parked(months: set[str]) -> list[str]:
 
 def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     if given.dry_run or given.as_of:
-        raise Refused("Mails are handed over now or not at all; `keydesk mail show` lists what waits.")
+        raise Refused("Mails are handed over now or not at all; `keydesk mail list` shows what waits.")
     mail, password = settings.mail, settings.mail_password()
     if not mail.host:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     restored.require_released()
-    sender, relay, total = Sender(mail.sender, mail.reply_to), Relay(), Counter[str]()
+    sender, relay, total = (
+        Sender(mail.sender, mail.reply_to, mail.idempotency_header),
+        Relay(mail.per_minute),
+        Counter[str](),
+    )
     name = workers.register(workers.this_host(), __version__, clock(), kind="job")
     try:
         while True:
@@ -131,7 +135,12 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
     finally:
         workers.stop(name, clock())
     told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
-    sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail show` lists the newest.\n")
+    sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")
+    due = outgoing.due(clock())
+    if due and mail.per_minute and not outcome.stopped:
+        sys.stdout.write(
+            f"{_counted(due, 'mail')} more may leave in a minute: [mail] per_minute is {mail.per_minute}.\n"
+        )
     if outcome.stopped:
         raise Refused("The relay takes no mail now; what is not sent waits in the outbox and nothing is lost.")
     return int(total["failed"] > 0)

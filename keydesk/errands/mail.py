@@ -1,27 +1,33 @@
-"""`keydesk mail show|resend|dismiss|preview|test`."""
+"""`keydesk mail list|show|resend|dismiss|preview|test`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
 
+from jinja2 import TemplateError
+
 from jobs import delivery, letters, mail_preview, messages
 from jobs.messages import Mailbox
+from keydesk.errands import mail_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
 from store import mail_contexts, outgoing
 from store.change import change
 from store.database import session
-from store.errors import FormatWrong, NotFound
+from store.errors import FormatWrong, KeydeskError, NotFound
+from store.listings import emails
 from store.notices import NoLongerTrue, still_true
 from store.outbox import Owed, mailbox
 from store.rules.addresses import check_address
+from store.rules.key_format import redact
 from store.rules.text import one_line, visible
 from store.tables import Email
 
-_NEWEST = 20
+_SHOWN = ("From", "To", "Subject", "Date", "Message-ID")
 
 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
@@ -40,9 +46,9 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
             outgoing.dismiss(local_actor(), _mail(given.id).id, given.reason, clock())
             sys.stdout.write(f"Mail {given.id} will not be sent.\n")
             return 0
-        if given.id is None:
-            return _list()
-        return _show(_mail(given.id), settings, clock())
+        if given.act == "list":
+            return mail_list.run(given)
+        return _show(_mail(given.id), settings, clock(), as_json=given.json)
 
 
 def _preview(given: argparse.Namespace) -> int:
@@ -96,7 +102,7 @@ def _test(text: str, settings: Settings, now: datetime) -> int:
             )
         )
     what_next = (
-        "the worker hands it over. `keydesk mail show` lists what became of it."
+        "the worker hands it over. `keydesk mail list` shows what became of it."
         if settings.mail.host
         else "it waits there, since no relay is set. Set [mail] host and sender."
     )
@@ -104,51 +110,52 @@ def _test(text: str, settings: Settings, now: datetime) -> int:
     return 0
 
 
-def _list() -> int:
-    newest = list(Email.select().order_by(Email.id.desc()).limit(_NEWEST))
-    if not newest:
-        sys.stdout.write("No mail has been written yet.\n")
-    for mail in newest:
-        about = one_line(mail.subject or mail.kind, 60)
-        sys.stdout.write(
-            f"{mail.id:>8}  {mail.queued_at:%Y-%m-%d %H:%M}Z  {mail.state:<12}  {mail.recipient}  {about}\n"
-        )
-    return 0
-
-
-def _show(mail: Email, settings: Settings, now: datetime) -> int:
+def _show(mail: Email, settings: Settings, now: datetime, *, as_json: bool) -> int:
     """The bytes that were handed over, or what would be as of now."""
-    sender = delivery.Sender(settings.mail.sender or "keys@example.com", settings.mail.reply_to)
-    note = ""
-    if mail.message is not None:
-        raw = bytes(mail.message)
-    else:
-        try:
-            _, raw = delivery.write(mail, still_true(mail, now), sender, now)
-            kept = "its bytes are no longer kept; " if mail.sent_at else ""
-            note = f"  ({kept}as it would be written now)"
-        except NoLongerTrue as reason:
-            raw, note = b"", f"  ({reason})"
-    facts = [
-        f"{mail.kind} to {mail.recipient}: {mail.state}{note}",
-        f"queued {mail.queued_at.astimezone(UTC):%Y-%m-%d %H:%M}Z",
-    ]
-    facts += [f"attempts {mail.attempts}"] if mail.attempts else []
-    facts += [f"sent {mail.sent_at.astimezone(UTC):%Y-%m-%d %H:%M}Z"] if mail.sent_at else []
-    facts += [f"the relay said: {one_line(mail.reply, 300)}"] if mail.reply else []
-    sys.stdout.write("\n".join(facts) + "\n\n")
+    raw, note = _bytes(mail, settings, now)
     message = message_from_bytes(raw, policy=policy.default)
-    for name in ("From", "To", "Subject", "Date", "Message-ID"):
-        if message[name]:
-            sys.stdout.write(f"{name}: {visible(str(message[name]))}\n")
     body = message.get_body(("plain",))
-    if body is not None:
-        sys.stdout.write("\n" + "\n".join(map(visible, body.get_content().splitlines())) + "\n")
+    text = redact(str(body.get_content())) if body is not None else ""
+    if as_json:
+        said = {
+            **mail_list.facts(emails.mail_rows([mail.id])[mail.id]),
+            "written": note or "as it was handed over",
+            "headers": {name: str(value) for name, value in message.items()} if raw else {},
+            "text": text or None,
+        }
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        return 0
+    lines = [f"{mail.kind} to {mail.recipient}: {mail.state}{f'  ({note})' if note else ''}"]
+    lines += [f"queued {_minute(mail.queued_at)}"]
+    lines += [f"attempts {mail.attempts}"] if mail.attempts else []
+    lines += [f"handed over {_minute(mail.handed_over_at)}"] if mail.handed_over_at and not mail.sent_at else []
+    lines += [f"sent {_minute(mail.sent_at)}"] if mail.sent_at else []
+    lines += [f"last words: {one_line(mail.reply, 300)}"] if mail.reply else []
+    lines += ["", *(f"{name}: {message[name]}" for name in _SHOWN if message[name])]
+    sys.stdout.write("\n".join(visible(line) for line in (*lines, "", *text.splitlines())) + "\n")
     return 0
+
+
+def _bytes(mail: Email, settings: Settings, now: datetime) -> tuple[bytes, str]:
+    """The mail, and in words what it is when it is not what was handed over."""
+    if mail.message is not None:
+        return bytes(mail.message), ""
+    sender = delivery.Sender(settings.mail.sender or "keys@example.com", settings.mail.reply_to)
+    kept = "its bytes are no longer kept; " if mail.sent_at else ""
+    try:
+        return delivery.write(mail, still_true(mail, now), sender, now)[1], f"{kept}as it would be written now"
+    except NoLongerTrue as reason:
+        return b"", str(reason)
+    except (KeydeskError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return b"", f"it cannot be written: {one_line(str(error), 200)}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}Z"
 
 
 def _mail(number: int) -> Email:
     found: Email | None = Email.get_or_none(Email.id == number)
     if found is None:
-        raise NotFound(f"There is no mail number {number}; `keydesk mail show` lists the newest.")
+        raise NotFound(f"There is no mail number {number}; `keydesk mail list` shows the newest.")
     return found

@@ -34,6 +34,10 @@ class MailRow:
     sent_at: datetime | None
     attempts: int
     reply: str
+    message_id: str  # before the @
+    resends: int
+    handed_over_at: datetime | None  # when its bytes went last
+    company_external_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,12 @@ class Unsettled:
     ambiguous: int = 0
 
 
-def mail_ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
-    """Newest first."""
-    return read_ids("SELECT e.id FROM email e", _mail_conditions(only, needle), "e.id DESC", limit)
+def mail_ids(only: int | None, needle: str = "", limit: int | None = None, kind: str = "") -> Ids:
+    """Newest first; with `kind` of exactly that kind."""
+    conditions = _mail_conditions(only, needle)
+    if kind:
+        conditions.add("e.kind = ?", kind)
+    return read_ids("SELECT e.id FROM email e", conditions, "e.id DESC", limit)
 
 
 def newer_mails(only: int | None, needle: str, after_id: int) -> int:
@@ -74,7 +81,7 @@ def newer_mails(only: int | None, needle: str, after_id: int) -> int:
 
 _MAILS = """
     SELECT e.id, e.company_id, c.name, e.kind, e.recipient, e.recipient_name, e.subject, e.state, e.queued_at,
-           e.next_at, e.sent_at, e.attempts, e.reply
+           e.next_at, e.sent_at, e.attempts, e.reply, e.message_id, e.resends, e.handed_over_at, c.external_id
     FROM email e LEFT JOIN company c ON c.id = e.company_id WHERE e.id IN ({marks})
 """
 
@@ -175,6 +182,10 @@ def _mail(row: Sequence[Any]) -> MailRow:
         sent_at=None if row[10] is None else instant(row[10]),
         attempts=row[11],
         reply=row[12] or "",
+        message_id=row[13],
+        resends=row[14],
+        handed_over_at=None if row[15] is None else instant(row[15]),
+        company_external_id=row[16] or "",
     )
 
 
