@@ -68,7 +68,8 @@ def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
     mail, password = settings.mail, settings.mail_password()
     if mail.host:
         session_for(mail, password)  # settings that cannot be used are told now, not with the first mail
-        found["mails"] = queues.mails(lambda: session_for(mail, password), Sender(mail.sender, mail.reply_to), log)
+        sender = Sender(mail.sender, mail.reply_to, mail.idempotency_header)
+        found["mails"] = queues.mails(lambda: session_for(mail, password), sender, log, mail.per_minute)
     if settings.sandbox.command:
         limit = timedelta(minutes=settings.sandbox.timeout_minutes)
         found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit), log)
