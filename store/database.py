@@ -17,7 +17,7 @@ from peewee import Database, DatabaseError, DatabaseProxy
 from peewee import __exception_wrapper__ as exception_wrapper  # type: ignore[attr-defined]
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
-from store import unavailable
+from store import file_system, unavailable
 from store.errors import SettingsWrong, StoreUnavailable
 from store.gate import GateClosedError, GateMissingError, WriteGate
 from store.sqlite_file import SqliteFile
@@ -38,7 +38,8 @@ def bind(location: str, *, password: str | None = None, lock_wait_seconds: int =
 
     `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in
     the URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
-    verified (`sslmode=verify-full`), or SettingsWrong is raised. `lock_wait_seconds` is how long a write waits for what
+    verified (`sslmode=verify-full`), or SettingsWrong is raised, as it is for a file that other machines may write to
+    as well. `lock_wait_seconds` is how long a write waits for what
     another process holds, before it is given up with StoreUnavailable.
     """
     global _gate, _location, _lock_wait_seconds  # noqa: PLW0603 - one process, one store
@@ -50,6 +51,7 @@ def bind(location: str, *, password: str | None = None, lock_wait_seconds: int =
         raise SettingsWrong("The store's location is a file's path or postgresql://user@host/name; correct it.")
     else:
         path = Path(location)
+        file_system.refuse_shared(path)
         _gate = WriteGate(path.with_name(path.name + ".gate"), lock_wait_seconds)
         _proxy.initialize(_sqlite(path, lock_wait_seconds))
     text_for_backend.cache_clear()

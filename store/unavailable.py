@@ -15,7 +15,10 @@ _BROKEN: Final = (
 _READ_ONLY: Final = (
     "The store {where} is read-only; nothing was changed. Check the owner and mode of the file and its directory."
 )
-_CLOSED: Final = "The store {where} cannot be opened. Check that the file and its directory belong to you."
+_CLOSED: Final = (
+    "The store {where} cannot be opened. Check that the file and its directory belong to you, and that the disk is not "
+    "read-only."
+)
 _LOCKED: Final = (
     "The store {where} has been locked by another program for more than {seconds} s; nothing was changed. "
     "Close that program and try again."
@@ -72,10 +75,7 @@ _WORDS: Final = (
     ("disk i/o error", _BROKEN),  # what SQLite says of a quota and of a limit on a file's size, too
     ("password authentication failed|no password supplied", _LOGIN),
     ('database "[^"]*" does not exist', _NO_DATABASE),
-    (
-        "too many (clients|connections)|remaining connection slots|max connections exceeded|exceeded maximum connections",
-        _NO_CONNECTION,
-    ),
+    ("too many (clients|connections)|remaining connection slots|max(imum)? connections", _NO_CONNECTION),
     (
         "root certificate|certificate verify|ssl error|ssl connection is required|server does not support ssl",
         "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",

@@ -56,10 +56,14 @@ class FaultWorld:
         self.worker._beat("tick", self.worker._tick)
         self.worker._beat("mails", partial(self.worker._empty, "mails", self.clock))
 
-    def day_with_a_fault(self, after: int, fault: Callable[[], object], mend: Callable[[], object]) -> bool:
-        """The next day, the fault put in after that many statements; False when there were not so many."""
+    def next_day(self) -> None:
+        """Noon of the day after."""
         self.days += 1
         self.now = NOON + self.days * DAY
+
+    def day_with_a_fault(self, after: int, fault: Callable[[], object], mend: Callable[[], object]) -> bool:
+        """The next day, the fault put in after that many statements; False when there were not so many."""
+        self.next_day()
         statements = 0
 
         def count(_: QueryEvent) -> None:

@@ -42,7 +42,7 @@ def test_a_wrong_settings_file_is_named_with_its_line(home: Home, text: str | No
     if text is not None:
         file.write_text(text, encoding="utf-8")
 
-    said = home.keydesk("--settings", file, "mail", "show")
+    said = home.keydesk("--settings", file, "mail", "list")
 
     assert one_sentence(home, said.status, said.err).startswith(sentence)
 
@@ -77,7 +77,7 @@ def test_a_choice_of_the_installation_can_be_changed_and_a_wrong_one_is_named(ho
 
 
 def test_an_unknown_variable_is_named(home: Home) -> None:
-    said = home.keydesk("mail", "show", KEYDESK_STORE_LOCATOIN="/tmp/x.db")
+    said = home.keydesk("mail", "list", KEYDESK_STORE_LOCATOIN="/tmp/x.db")
 
     assert one_sentence(home, said.status, said.err) == (
         "The environment variable KEYDESK_STORE_LOCATOIN is no setting of Keydesk; did you mean KEYDESK_STORE_LOCATION?"
@@ -131,7 +131,7 @@ def test_a_password_file_that_others_can_read_is_not_used(home: Home) -> None:
 
 def test_a_store_that_cannot_be_used_says_why_and_stays_as_it_is(home: Home) -> None:
     def shown() -> str:
-        said = home.keydesk("mail", "show", before=as_an_ordinary_owner)
+        said = home.keydesk("mail", "list", before=as_an_ordinary_owner)
         assert said.out == ""
         return one_sentence(home, said.status, said.err)
 
@@ -145,7 +145,10 @@ def test_a_store_that_cannot_be_used_says_why_and_stays_as_it_is(home: Home) -> 
     home.store.chmod(0o640)
     assert shown() == f"The store {store} can be read by others. Run `chmod 600 {store}`."
     home.store.chmod(0)
-    assert shown() == f"The store {store} cannot be opened. Check that the file and its directory belong to you."
+    assert shown() == (
+        f"The store {store} cannot be opened. Check that the file and its directory belong to you, and that the disk "
+        "is not read-only."
+    )
     home.store.chmod(0o600)
     assert home.store.read_bytes() == whole
     home.store.write_bytes(b"no database" * 1000)
@@ -277,7 +280,7 @@ def test_a_postgresql_that_cannot_be_used_says_why(postgres: PostgresServer, tmp
         said = home.keydesk(*arguments, KEYDESK_STORE_LOCATION=location, **variables)
         return one_sentence(home, said.status, said.err)
 
-    assert verb("mail", "show") == f"The store {url} is empty. Run `keydesk init` to set it up."
+    assert verb("mail", "list") == f"The store {url} is empty. Run `keydesk init` to set it up."
     assert home.keydesk("init", "--vendor", "Fjord Software", KEYDESK_STORE_LOCATION=url).status == 0
     with psycopg.connect(f"host={postgres.sockets} user=keydesk dbname=bad_input") as stranger:
         stranger.execute("LOCK TABLE email")
@@ -287,26 +290,26 @@ def test_a_postgresql_that_cannot_be_used_says_why(postgres: PostgresServer, tmp
         )
         stranger.rollback()
     nowhere = f"postgresql://keydesk@/bad_input?host={tmp_path}"
-    assert verb("mail", "show", location=nowhere) == (
+    assert verb("mail", "list", location=nowhere) == (
         f"PostgreSQL at {nowhere.replace(str(tmp_path), '~')} does not answer. Check that it runs and can be reached."
     )
     none = postgres.url("no_such_database")
-    assert verb("mail", "show", location=none) == (
+    assert verb("mail", "list", location=none) == (
         f"PostgreSQL has no such database: {none}. Create it (`createdb`) and run `keydesk init`."
     )
-    assert verb("mail", "show", location="postgresql://keydesk:hunter2@db.example/keydesk") == (
+    assert verb("mail", "list", location="postgresql://keydesk:hunter2@db.example/keydesk") == (
         "The store's URL holds a password; put it into a file of mode 0600 and name that in `store.password_file`."
     )
-    assert verb("mail", "show", location="postgresql://keydesk@db.example/keydesk") == (
+    assert verb("mail", "list", location="postgresql://keydesk@db.example/keydesk") == (
         "PostgreSQL over a network must be verified: add `?sslmode=verify-full` to the store's URL."
     )
-    assert verb("mail", "show", location="postgresql://keydesk@localhost:99999/keydesk") == (
+    assert verb("mail", "list", location="postgresql://keydesk@localhost:99999/keydesk") == (
         "The port in the store's URL cannot be used (Port out of range 0-65535); correct it."
     )
-    assert verb("mail", "show", location="postgresql://keydesk@localhost") == (
+    assert verb("mail", "list", location="postgresql://keydesk@localhost") == (
         "The store's URL names no database; write it like postgresql://user@host/name."
     )
-    assert verb("mail", "show", location="mysql://keydesk:hunter2@localhost/keydesk") == (
+    assert verb("mail", "list", location="mysql://keydesk:hunter2@localhost/keydesk") == (
         "The store's location is a file's path or postgresql://user@host/name; correct it."
     )
     assert "hunter2" not in home.heard

@@ -1,0 +1,272 @@
+"""What if the disk of a SQLite store is full, or its file is locked, moved, replaced or on another machine's disk?"""
+
+import errno
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fault_world import FaultWorld
+from smtp_server import smtp_server
+
+from store import database, file_system, unavailable
+from store.database import run_sql, session, writing
+from store.errors import SettingsWrong, StoreUnavailable
+from store.gate import GateMissingError, WriteGate
+
+MOST_DAYS = 60
+# Every fifth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
+EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "5"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "keydesk-test", disk], check=False)
+    if made.returncode != 0:
+        pytest.skip("A small file system may not be made here (it takes root): the full disk was not tried.")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path, sqlite_template: Path) -> Iterator[Path]:
+    """An empty store with this process bound to it."""
+    path = tmp_path / "keydesk.db"
+    shutil.copy(sqlite_template, path)
+    database.bind(str(path), lock_wait_seconds=1)
+    yield path
+    database.dispose()
+
+
+def write() -> None:
+    with session(), writing():
+        run_sql("INSERT INTO clock_seen (max_seen) VALUES (0)")
+
+
+def written() -> int:
+    with session():
+        return int(run_sql("SELECT count(*) FROM clock_seen").fetchone()[0])
+
+
+def refusal(path: Path) -> str:
+    """What a person is told who wants to write, without the place."""
+    with pytest.raises(StoreUnavailable) as refused:
+        write()
+    return str(refused.value).replace(str(path), "STORE")
+
+
+class Ballast:
+    """A file that takes all that is free on a disk, until it is thrown off."""
+
+    def __init__(self, disk: Path) -> None:
+        self.path = disk / "ballast"
+
+    def load(self) -> None:
+        with self.path.open("wb", buffering=0) as file:
+            for size in (65536, 4096, 512, 1):
+                try:
+                    while file.write(b"\0" * size) == size:
+                        pass
+                except OSError:
+                    continue
+
+    def throw_off(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def test_a_disk_that_is_full_after_any_statement_costs_nothing_but_a_beat(
+    small_disk: Path, sqlite_template: Path
+) -> None:
+    ballast = Ballast(small_disk)
+    shutil.copy(sqlite_template, small_disk / "keydesk.db")
+    database.bind(str(small_disk / "keydesk.db"))
+    with smtp_server() as relay:
+        world = FaultWorld(relay, days=MOST_DAYS * 5 // EVERY_NTH)
+        while world.day_with_a_fault((world.days + 1) * EVERY_NTH, ballast.load, ballast.throw_off):
+            pass
+    books, right = world.books(), world.right_books()
+    with session():
+        sound = run_sql("PRAGMA integrity_check").fetchone()
+    database.dispose()
+
+    assert (books, sound) == (right, ("ok",))
+    (told,) = {fact["error"] for fact in world.said.named("beat.failed")}
+    assert told == (
+        f"StoreUnavailable: The disk of the store {small_disk}/keydesk.db is full; nothing was changed. "
+        "Free some space and try again."
+    )
+
+
+def test_a_disk_that_was_made_read_only_is_one_sentence(small_disk: Path, sqlite_template: Path) -> None:
+    path = small_disk / "keydesk.db"
+    shutil.copy(sqlite_template, path)
+    database.bind(str(path))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    told = refusal(path)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    write()
+
+    assert written() == 1
+    assert told == (
+        "The store STORE cannot be opened. Check that the file and its directory belong to you, and that the disk is "
+        "not read-only."
+    )
+    database.dispose()
+
+
+@contextmanager
+def locked_by_another(path: Path) -> Iterator[None]:
+    """Another process has the store for itself and has changed something; it is killed at the end."""
+    ready, held = os.pipe()
+    stranger = os.fork()
+    if stranger == 0:  # pragma: no cover - the child
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("DELETE FROM setting")
+        os.write(held, b"1")
+        signal.pause()
+    os.read(ready, 1)
+    try:
+        yield
+    finally:
+        os.kill(stranger, signal.SIGKILL)
+        os.waitpid(stranger, 0)
+        os.close(ready)
+        os.close(held)
+
+
+def test_a_store_that_another_program_has_locked_costs_the_worker_nothing_but_beats(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    path = tmp_path / "keydesk.db"
+    shutil.copy(sqlite_template, path)
+    with smtp_server() as relay:
+        database.bind(str(path), lock_wait_seconds=0)
+        world = FaultWorld(relay, days=1)
+        world.next_day()
+        with locked_by_another(path):
+            world.beats()
+        world.beats()
+        books, right = world.books(), world.right_books()
+    database.dispose()
+
+    assert books == right
+    assert {fact["beat"] for fact in world.said.named("beat.failed")} == {"work", "tick", "mails"}
+
+
+def test_who_holds_the_lock_and_is_killed_lets_go(store: Path) -> None:
+    with locked_by_another(store):
+        locked = refusal(store)
+    write()
+
+    assert locked.startswith("The store STORE has been locked by another program for more than 1 s; ")
+    assert written() == 1
+
+
+def test_a_log_that_was_deleted_while_the_store_was_open_is_not_written_past(store: Path) -> None:
+    with session():
+        write()
+        (store.parent / "keydesk.db-wal").unlink()
+
+        told = refusal(store)
+
+    assert told.startswith("The log STORE-wal was removed or replaced while the store was in use; nothing was changed.")
+    write()
+    assert written() == 2  # whoever closes last has put the first one into the file
+
+
+def test_a_log_that_is_deleted_while_nobody_has_the_store_open_is_empty_and_no_loss(store: Path) -> None:
+    write()
+
+    assert sorted(path.name for path in store.parent.glob("keydesk.db*")) == ["keydesk.db", "keydesk.db.gate"]
+    assert written() == 1
+
+
+def test_a_file_that_was_put_in_the_place_of_the_store_is_not_written_to(store: Path) -> None:
+    write()
+    other = store.with_name("other.db")
+    shutil.copy(store, other)
+    with session():
+        written()
+        other.replace(store)
+        inside = refusal(store)
+    outside = refusal(store)
+
+    assert (
+        inside
+        == outside
+        == (
+            "The file of the store STORE was removed or replaced while this program had it; nothing was changed. "
+            "Start the program again."
+        )
+    )
+    database.bind(str(store))  # the program is started again
+    write()
+    assert written() == 2
+
+
+def test_a_store_that_was_deleted_is_not_made_anew_by_a_program_that_had_it(store: Path) -> None:
+    write()
+    store.unlink()
+
+    assert refusal(store).startswith("The file of the store STORE was removed or replaced ")
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"),
+    [
+        (0x6969, "NFS"),
+        (0xFF534D42, "CIFS"),
+        (-11317950, "CIFS"),
+        (0xFE534D42, "SMB"),
+        (0x65735546, "FUSE"),
+        (0xC36400, "Ceph"),
+    ],
+)
+def test_a_store_on_a_shared_file_system_is_refused(magic: int, kind: str) -> None:
+    with pytest.raises(SettingsWrong) as refused:
+        file_system.check(magic, Path("/srv/keydesk.db"))
+
+    assert str(refused.value) == (
+        f"The store /srv/keydesk.db is on a shared file system ({kind}), where SQLite loses what two write at once. "
+        "Put it on a disk of this machine, or use PostgreSQL."
+    )
+
+
+@pytest.mark.parametrize("magic", [0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010])
+def test_a_disk_of_this_machine_is_taken(magic: int) -> None:
+    file_system.check(magic, Path("/srv/keydesk.db"))  # ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs
+
+
+def test_the_kernel_tells_on_which_file_system_a_place_is(small_disk: Path) -> None:
+    assert file_system.magic_of(small_disk) == 0x01021994  # tmpfs
+    assert file_system.magic_of(Path("/proc")) == 0x9FA0
+    assert file_system.magic_of(small_disk / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("why", "sentence"),
+    [
+        (errno.ENOSPC, "The disk of the store STORE is full; nothing was changed. Free some space and try again."),
+        (errno.EROFS, "The store STORE is read-only; nothing was changed. Check the owner and mode of the file and "),
+        (errno.EACCES, "The store STORE is read-only; nothing was changed. Check the owner and mode of the file and "),
+        (errno.EMFILE, "The store STORE cannot be opened. Check that the file and its directory belong to you, and "),
+    ],
+)
+def test_a_gate_that_cannot_be_made_says_why_nothing_can_be_written(why: int, sentence: str) -> None:
+    assert unavailable.of_file(OSError(why, "…"), "STORE").startswith(sentence)
+
+
+def test_a_directory_that_is_not_there_any_more_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(GateMissingError), WriteGate(tmp_path / "gone" / "keydesk.db.gate", 1).held():
+        pytest.fail("there is no gate")
