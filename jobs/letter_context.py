@@ -191,9 +191,15 @@ class IntegrationChanged(CompanyContext):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDigest(CompanyContext):
-    """One or more keys of one company for one recipient, in the order in which they are to be read."""
+    """One or more keys of one company for one recipient, in the order in which they are to be read, and `more`."""
 
     keys: tuple[NoticedKey, ...]
+    more: int = 0  # keys that are not listed, where there are very many
+
+    @property
+    def count(self) -> int:
+        """How many keys it is about."""
+        return len(self.keys) + self.more
 
     def __post_init__(self) -> None:
         """Refuse a digest that says nothing."""

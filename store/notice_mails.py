@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from store import outbox
 from store.due_notices import Owing
+from store.mail_kinds import KEYS_TOLD
 from store.outbox import Owed
 from store.rules import calendar
 
@@ -48,7 +49,8 @@ def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
             "company": mail.company,
             "zone": mail.zone,
             "roles": list(mail.roles),
-            "keys": [key.noticed for key in mail.keys],
+            "keys": [key.noticed for key in mail.keys[:KEYS_TOLD]],
+            "more": max(0, len(mail.keys) - KEYS_TOLD),
         },
         company_id=mail.company_id,
         language=mail.language,

@@ -10,11 +10,11 @@ from store.database import backend, run_sql, session, transact, writing
 from store.due_notices import REACH, Owing, noticed, owing
 from store.errors import KeydeskError
 from store.fields import canonical, instant, seconds
+from store.mail_kinds import DIGESTS, KEYS_TOLD
 from store.rules import calendar
 from store.tables import Email
 from store.usage_facts import marks
 
-DIGESTS = frozenset({"key_expiring", "key_expired"})
 _ROWS_A_STATEMENT = 500
 _SLICE = 1200  # mails and keys in one transaction, which takes some hundredths of a second
 _SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed in a zone
@@ -235,18 +235,21 @@ def _judged(email: Email, now: datetime) -> tuple[dict[str, Any], list[tuple[int
     context: dict[str, Any] = email.context
     if email.kind not in DIGESTS:
         return context, []
-    kept, fallen, reasons, zone = [], [], [], context["zone"]
-    for row in run_sql(_TRUTH, (email.id, email.id)).fetchall():
+    kept, more, fallen, zone = [], 0, [], context["zone"]
+    first_reason = "the keys of this mail were taken out of it"
+    for row in run_sql(_TRUTH, (email.id, email.id)):
         zone = row[7]
         reason = _why_not(row, calendar.local_day(now, calendar.zone(zone)))
-        if reason is None:
+        if reason is not None:
+            first_reason = first_reason if fallen else reason
+            fallen.append((int(row[0]), int(row[19])))
+        elif len(kept) < KEYS_TOLD:
             kept.append(noticed(row[9:19]))
         else:
-            fallen.append((int(row[0]), int(row[19])))
-            reasons.append(reason)
+            more += 1
     if not kept:
-        raise NoLongerTrue(reasons[0] if reasons else "the keys of this mail were taken out of it", fallen)
-    return {**context, "zone": zone, "keys": kept}, fallen
+        raise NoLongerTrue(first_reason, fallen)
+    return {**context, "zone": zone, "keys": kept, "more": more}, fallen
 
 
 def _let_go(fallen: Sequence[tuple[int, int]]) -> None:
