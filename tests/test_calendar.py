@@ -24,15 +24,6 @@ def wall(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
-def days_of_2026_on_which_clocks_jump(zone: ZoneInfo) -> list[date]:
-    noons = [datetime(2026, 1, 1, 12, tzinfo=UTC) + number * DAY for number in range(366)]
-    offsets = [noon.astimezone(zone).utcoffset() for noon in noons]
-    return [noons[n].date() for n in range(1, 366) if offsets[n] != offsets[n - 1]]
-
-
-JUMPS = [(zone, jump) for zone in ZONES for jump in days_of_2026_on_which_clocks_jump(zone)]
-
-
 def test_a_zone_is_found_by_its_name() -> None:
     assert calendar.zone("Europe/Oslo") == ZoneInfo("Europe/Oslo")
 
@@ -130,22 +121,6 @@ def test_before_a_wall_time_the_clock_shows_less_and_from_it_on_not_less(
     assert found.tzinfo is UTC
     assert wall(found, zone) >= asked
     assert all(wall(found - n * SECOND, zone) < asked for n in (1, 60, 1800, 3600, 7200, 86400))
-
-
-def test_there_are_zones_enough_whose_clocks_jump_in_2026() -> None:
-    assert len({zone.key for zone, _ in JUMPS}) > 150
-
-
-@pytest.mark.parametrize("hour", [0, 1, 2, 3])
-def test_every_zone_has_exactly_one_night_a_day_where_its_clocks_jump(hour: int) -> None:
-    for zone, jump in JUMPS:
-        days = [jump + n * DAY for n in (-2, -1, 0, 1, 2)]
-        nights = [calendar.at_local(day, hour, 0, zone) for day in days]
-
-        assert nights == sorted(set(nights)), zone
-        for day, night in zip(days, nights, strict=True):
-            assert calendar.latest_night(night - SECOND, zone, hour) == day - DAY, (zone, day)
-            assert calendar.latest_night(night, zone, hour) == day, (zone, day)
 
 
 @pytest.mark.parametrize("hour", [0, 1, 2, 3])
