@@ -126,6 +126,7 @@ def _told(found: Figures, now: datetime) -> Iterator[Metric]:
     }
     yield _by("mails", "Mails of the outbox that have not left or need a person", "state", mails)
     yield _by("refreshes", "Sandbox refreshes that are owed", "state", found.refreshes)
+    yield _by("sandboxes", "Sandboxes that are left alone", "state", found.sandboxes)
     yield _gauge("store_held", "Whether a restored store waits for a person and sends nothing", found.held)
     for name, text, since in (
         ("mail_oldest_wait_seconds", "How long the mail that is due longest has waited", found.oldest_mail),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from store import clock_seen, outgoing, restored
+from store import clock_seen, outgoing, restored, sandbox_holds
 from store.database import run_sql, session
 from store.fields import instant, seconds
 from store.outgoing import Pending
@@ -23,6 +23,7 @@ class Figures:
     refreshes: dict[str, int]  # due, running
     oldest_refresh: datetime | None  # since when the marker that is due longest is due
     last_refresh: datetime | None
+    sandboxes: dict[str, int]  # held, quarantined
     clock_seen: datetime | None  # the latest instant that a worker has believed
     held: bool  # a restored store that waits for a person
 
@@ -41,6 +42,7 @@ def read(now: datetime) -> Figures:
             refreshes={"due": 0, "running": 0} | {str(state): int(count) for state, count, _ in refreshes},
             oldest_refresh=next((_instant(due_at) for state, _, due_at in refreshes if state == "due"), None),
             last_refresh=_instant(run_sql(_LAST_REFRESH).fetchone()[0]),
+            sandboxes=sandbox_holds.counts(),
             clock_seen=clock_seen.latest(),
             held=restored.held() is not None,
         )

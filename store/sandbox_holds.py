@@ -89,6 +89,8 @@ def again(actor: Actor, marker_id: int, now: datetime) -> Again:
     with change(actor, "sandbox.refresh", marker.company_id, now) as made:
         released = _let_go(made, marker.company_id, marker.night)
         state = _due_at_once(made, marker_id)
+        if state is None and marker.state == "due":
+            raise Refused("This night is due already; it waits for whoever takes it.")
         if state is None:
             raise Refused(
                 "Only the newest night of a company can be refreshed again, once it has failed or was missed or held."

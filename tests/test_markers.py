@@ -275,6 +275,16 @@ def test_a_night_that_fails_once_more_is_mailed_once_more(empty_store: str) -> N
     assert failures_mailed() == ["ase@nordlys.example", "drift@nordlys.example"] * 2
 
 
+def test_a_night_that_is_not_the_newest_cannot_be_made_due_again(empty_store: str) -> None:
+    with_sandbox()
+    mark()
+    markers.fail(OLAV, claim()[0].token, "disk full", NOON)
+    mark(NIGHT + DAY)
+
+    with pytest.raises(Refused, match="Only the newest night"):
+        sandbox_holds.again(OLAV, RefreshMarker.get(RefreshMarker.night == NIGHT).id, NOON + DAY)
+
+
 def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store: str) -> None:
     with_sandbox()
     mark()
@@ -284,7 +294,7 @@ def test_a_failed_night_can_be_made_due_again_while_it_is_the_newest(empty_store
     sandbox_holds.again(OLAV, failed.id, NOON)
 
     assert states() == [("nordlys", NIGHT, "due")]
-    with pytest.raises(Refused, match="Only the newest night"):
+    with pytest.raises(Refused, match="due already"):
         sandbox_holds.again(OLAV, failed.id, NOON)
 
 

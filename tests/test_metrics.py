@@ -67,6 +67,7 @@ def test_a_store_at_rest_tells_zeros_and_leaves_out_what_is_not_known(empty_stor
         **{("runs", state): 0 for state in ("due", "overdue", "running", "failing", "held")},
         **{("mails", state): 0 for state in ("queued", "on-their-way", "failed", "ambiguous")},
         **{("refreshes", state): 0 for state in ("due", "running")},
+        **{("sandboxes", state): 0 for state in ("held", "quarantined")},
         ("mail_oldest_wait_seconds", ""): 0,
         ("refresh_oldest_wait_seconds", ""): 0,
         ("mail_wait_seconds_count", ""): 0,
@@ -137,6 +138,7 @@ def test_refreshes_the_clock_and_a_held_store_are_told(empty_store: str) -> None
         told = scraped(url)
 
     assert told["refreshes", "due"] == 1
+    assert (told["sandboxes", "held"], told["sandboxes", "quarantined"]) == (0, 0)
     assert told["refresh_oldest_wait_seconds", ""] == 11 * 3600  # 02:00 in Oslo was 01:00Z
     assert told["refresh_age_seconds", ""] == 23 * 3600
     assert told["clock_lag_seconds", ""] == 60

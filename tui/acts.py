@@ -201,9 +201,23 @@ def _for_operators(situation: Situation) -> str | None:
 
 def _again(situation: Situation) -> str | None:
     row = situation.row
-    if isinstance(row, NightRow) and row.state in {"failed", "missed"}:
+    if not isinstance(row, NightRow):
+        return "There is no night under the cursor."
+    if row.stopped == "hold":
+        return "This sandbox is held; release it first (t)."
+    if row.state in {"failed", "missed", "held", "due"}:
         return None
-    return "Only a night that failed or was missed can be refreshed again."
+    return "Only a night that failed, was missed or held, or waits for its time can be refreshed again."
+
+
+def _hold_sandbox(situation: Situation) -> str | None:
+    held = isinstance(situation.row, NightRow) and situation.row.stopped == "hold"
+    return "This sandbox is held already; t releases it." if held else None
+
+
+def _release_sandbox(situation: Situation) -> str | None:
+    free = isinstance(situation.row, NightRow) and not situation.row.stopped
+    return "This sandbox is neither held nor in quarantine." if free else None
 
 
 def _resend(situation: Situation) -> str | None:
@@ -287,13 +301,33 @@ ACTS: tuple[Act, ...] = (
     Act("go_key", "Go to the key in its list", "go to key", ("o",), ("line",), why_not=_go_key),
     Act(
         "again",
-        "Refresh the sandbox again",
+        "Refresh the newest night again; ends a quarantine",
         "refresh again",
         ("a",),
         ("company.sandbox",),
         1,
         "sandbox.refresh",
         _again,
+    ),
+    Act(
+        "hold_sandbox",
+        "Hold the sandbox as it is",
+        "hold",
+        ("x",),
+        ("company.sandbox",),
+        2,
+        "sandbox.hold",
+        _hold_sandbox,
+    ),
+    Act(
+        "release_sandbox",
+        "Release the sandbox: end hold and quarantine",
+        "release",
+        ("t",),
+        ("company.sandbox",),
+        1,
+        "sandbox.release",
+        _release_sandbox,
     ),
     Act("run_now", "Run it now", "run now", ("u",), ("worker",), 1, "run.now", _run_now),
     Act("release", "Let held runs go: the clock is right", "release", ("t",), ("worker",), 2, "run.release", _held),

@@ -12,6 +12,7 @@ _STYLES = {
     "off": "red", "on": "green", "active": "", "inactive": "dim", "failed": "red", "ambiguous": "red", "held": "red",
     "unreachable": "red", "parked": "red", "missed": "yellow", "due": "", "running": "cyan", "done": "green",
     "sent": "green", "queued": "yellow", "withdrawn": "dim", "covered": "dim", "needs_review": "yellow",
+    "quarantined": "red",
 }  # fmt: skip
 ENVIRONMENTS = {"prod": "Prod", "sandbox": "Sandbox", "all": "All"}
 

@@ -13,7 +13,7 @@ from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
-from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs
+from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs, sandbox_holds
 from store.database import session
 from store.errors import KeydeskError
 from store.rules import price_lists
@@ -187,6 +187,7 @@ def _work(now: datetime) -> Iterator[Finding]:
             "notices",
             f"Keys that expire with nobody to tell: {unreachable}. Give each somebody to notify, at the desk.",
         )
+    yield from _sandboxes()
     for row in runs.unwell():
         yield Finding("wrong", "run", f"{runs.name_of(row)}: {row.error or row.state}")
     for waiting_month in InvoiceMonth.select().where(InvoiceMonth.state.in_(("parked", "held"))).limit(5):
@@ -198,6 +199,18 @@ def _work(now: datetime) -> Iterator[Finding]:
         yield Finding("ok", "events", f"{chain.events:,}, one unbroken chain")
     else:
         yield Finding("wrong", "events", chain.fault)
+
+
+def _sandboxes() -> Iterator[Finding]:
+    count = sandbox_holds.counts()["quarantined"]
+    if count:
+        named = ", ".join(company.external_id for company in sandbox_holds.in_quarantine(3))
+        yield Finding(
+            "look",
+            "sandboxes",
+            f"Not refreshed any more after failures in a row: {count} ({named}{', …' if count > 3 else ''}). "
+            "Find out why (`keydesk sandbox show COMPANY`), then run `keydesk sandbox again COMPANY`.",
+        )
 
 
 def _missing_prices(now: datetime) -> Iterator[Finding]:

@@ -10,11 +10,15 @@ from store.fields import instant, seconds
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, marks, read_ids
 
-GRAMMAR: Grammar = {"access": ("on", "off"), "state": ("active", "inactive"), "zone": None}
+SANDBOXES = ("quarantined", "due", "running", "done", "failed", "missed", "held")
+GRAMMAR: Grammar = {"access": ("on", "off"), "state": ("active", "inactive"), "sandbox": SANDBOXES, "zone": None}
 COUNTED = 1000  # a company's newest keys that are looked at; a list must not read a million rows to show one number
 
 _ENABLED = """EXISTS (SELECT 1 FROM integration i
     WHERE i.company_id = c.id AND i.code = 'api_access' AND i.enabled_at IS NOT NULL)"""
+_SANDBOX = """CASE WHEN EXISTS (SELECT 1 FROM sandbox_hold h
+        WHERE h.company_id = c.id AND h.kind = 'quarantine' AND h.ended_at IS NULL) THEN 'quarantined'
+    ELSE (SELECT m.state FROM refresh_marker m WHERE m.company_id = c.id ORDER BY m.night DESC LIMIT 1) END"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class CompanyRow:
     keys_working: int  # of those: neither revoked nor ended
     keys_capped: bool  # there may be more
     licences: int
-    sandbox: str | None  # the newest night's state
+    sandbox: str | None  # quarantined, or the newest night's state
     night: str | None
     created_at: datetime
 
@@ -50,6 +54,9 @@ def ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
             wanted = one_of(term, ("active", "inactive"))
             texts = {"active": "c.deactivated_at IS NULL", "inactive": "c.deactivated_at IS NOT NULL"}
             conditions.add_term(term, _either(wanted, texts))
+        elif term.field == "sandbox":
+            states = one_of(term, SANDBOXES)
+            conditions.add_term(term, f"{_SANDBOX} IN ({marks(states)})", *states)
         elif term.field == "zone":
             conditions.add_words(term, ("lower(c.time_zone)",))
         else:
@@ -71,7 +78,7 @@ def newer(only: int | None, after_id: int) -> int:
 _ROWS = f"""
     SELECT c.id, c.external_id, c.name, c.time_zone, c.currency, {_ENABLED}, c.deactivated_at, c.created_at,
            (SELECT l.licences FROM licence l WHERE l.company_id = c.id AND l.at <= ? ORDER BY l.at DESC LIMIT 1),
-           (SELECT m.state FROM refresh_marker m WHERE m.company_id = c.id ORDER BY m.night DESC LIMIT 1),
+           {_SANDBOX},
            (SELECT m.night FROM refresh_marker m WHERE m.company_id = c.id ORDER BY m.night DESC LIMIT 1)
     FROM company c WHERE c.id IN ({{marks}})
 """

@@ -10,8 +10,10 @@ from store.fields import instant
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
 
-STATES = ("due", "running", "done", "failed", "missed")
+STATES = ("due", "running", "done", "failed", "missed", "held")
 GRAMMAR: Grammar = {"state": STATES}
+_STOPPED = """(SELECT min(h.kind) FROM sandbox_hold h
+    WHERE h.company_id = refresh_marker.company_id AND h.ended_at IS NULL)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class NightRow:
     started_at: datetime | None
     finished_at: datetime | None
     message: str
+    stopped: str  # hold or quarantine, when the company's sandbox is left alone now; otherwise empty
 
 
 def ids(company_id: int, needle: str = "", limit: int | None = None) -> Ids:
@@ -45,7 +48,8 @@ def newer(company_id: int, needle: str, after_id: int) -> int:
 def rows(wanted: Sequence[int]) -> dict[int, NightRow]:
     """The rows of these markers by id."""
     columns = "id, company_id, night, state, due_at, attempt, claimed_by, started_at, finished_at, message"
-    found = run_sql(f"SELECT {columns} FROM refresh_marker WHERE id IN ({marks(wanted)})", list(wanted)).fetchall()
+    text = f"SELECT {columns}, {_STOPPED} FROM refresh_marker WHERE id IN ({marks(wanted)})"
+    found = run_sql(text, list(wanted)).fetchall()
     return {int(row[0]): _row(row) for row in found}
 
 
@@ -73,4 +77,5 @@ def _row(row: Sequence[Any]) -> NightRow:
         started_at=None if row[7] is None else instant(row[7]),
         finished_at=None if row[8] is None else instant(row[8]),
         message=row[9] or "",
+        stopped=row[10] or "",
     )

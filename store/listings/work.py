@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from store import notices
+from store import notices, sandbox_holds
 from store.database import run_sql
 from store.errors import NotAllowed
 from store.fields import instant, seconds
@@ -59,6 +59,7 @@ class Health:
     held: int  # runs that wait for a person
     mails_waiting: int
     mails_in_doubt: int  # failed or ambiguous
+    quarantined: int  # sandboxes that are not refreshed any more after failures
     unreachable: int  # keys that expire, or have expired, without anybody knowing
 
 
@@ -103,6 +104,7 @@ def health(only: int | None) -> Health:
         held=_count("run WHERE state = 'held'"),
         mails_waiting=_count("email WHERE state IN ('queued', 'claimed', 'handing-over')"),
         mails_in_doubt=_count("email WHERE state IN ('failed', 'ambiguous')"),
+        quarantined=sandbox_holds.counts()["quarantined"],
         unreachable=len(notices.unreachable()),
     )
 

@@ -19,7 +19,10 @@ def _keys(row: CompanyRow) -> Text:
 
 
 def _sandbox(row: CompanyRow) -> Text:
-    return Text("–", "dim") if row.sandbox is None else cells.state(row.sandbox).append(f" {row.night}", "dim")
+    if row.sandbox is None:
+        return Text("–", "dim")
+    said = cells.state(row.sandbox)
+    return said if row.sandbox == "quarantined" else said.append(f" {row.night}", "dim")
 
 
 _COLUMNS = (

@@ -1,29 +1,40 @@
 """The nights of a company's sandbox."""
 
+from datetime import datetime
 from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from rich.text import Text
+from textual.app import ComposeResult
 
 from store import sandbox_holds
-from store.listings import nights
+from store.errors import KeydeskError
+from store.listings import nights, sandboxes
 from store.listings.companies import CompanyRow
 from store.listings.nights import NightRow
+from store.listings.sandboxes import SandboxRow, Stop
 from store.rules import calendar
+from store.sandbox_holds import QUARANTINED_AFTER
 from tui import cells, foreign
 from tui.background import begin
 from tui.dialogs.read_text import ReadTextDialog
 from tui.screens import key_acts
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
+from tui.widgets.line import Line
 from tui.widgets.window_table import Column
 
 
 class Sandbox(Section):
-    """When it was refreshed from production, and what went wrong."""
+    """How fresh it is and whether it is left alone; below, when it was refreshed and what went wrong."""
 
     kind: ClassVar[str] = "company.sandbox"
     caption: ClassVar[str] = "Sandbox"
 
     def __init__(self, desk: Surroundings, company: CompanyRow) -> None:
+        self.company = company
         self.zone = calendar.zone(company.zone)
+        self.lines = (Line(), Line())
         columns = (
             Column("Night", 10, lambda row: foreign.text(row.night)),
             Column("State", 7, lambda row: cells.state(row.state)),
@@ -43,9 +54,33 @@ class Sandbox(Section):
                 lambda wanted, _: nights.rows(wanted),
                 lambda needle, _, after_id: nights.newer(company.id, needle, after_id),
                 nights.GRAMMAR,
-                "No nights yet. A company with a key that covers Sandbox gets one each night at 02:00.",
+                "No nights yet. A company with a key that is accepted in Sandbox gets one each night at 02:00.",
             ),
         )
+
+    def compose(self) -> ComposeResult:
+        """How it is above, its nights below."""
+        yield from self.lines
+        yield from super().compose()
+
+    def opened(self) -> None:
+        """How it is, and its nights."""
+        begin(self, self._read_sandbox, group="sandbox", alone=True)
+        super().opened()
+
+    def stored_change(self) -> None:
+        """How it is, and its nights."""
+        begin(self, self._read_sandbox, group="sandbox", alone=True)
+        super().stored_change()
+
+    async def _read_sandbox(self) -> None:
+        try:
+            row = await self.desk.reader.read(lambda: sandboxes.of(self.company.id))
+        except KeydeskError as fault:
+            self.post_message(self.Said(str(fault), "bold"))
+            return
+        for line, text in zip(self.lines, (freshness(row, self.desk.clock()), left_alone(row, self.zone)), strict=True):
+            line.say(Text.assemble(" ", text))
 
     def do_open(self) -> None:
         """The whole message."""
@@ -62,9 +97,70 @@ class Sandbox(Section):
         self.app.push_screen(ReadTextDialog("Sandbox night", (f"{row.night}",), "\n".join(facts)))
 
     def do_again(self) -> None:
-        """Refresh once more."""
+        """Refresh once more; a quarantine ends with it."""
         begin(self, self._again, self.row, group="act")
 
     async def _again(self, row: NightRow) -> None:
         desk = self.desk
         await key_acts.carried_out(self.app, desk, lambda: sandbox_holds.again(desk.actor, row.id, desk.clock()))
+
+    def do_hold_sandbox(self) -> None:
+        """Leave it as it is."""
+        begin(self, self._hold, group="act")
+
+    async def _hold(self) -> None:
+        from tui.dialogs.hold_sandbox import HoldSandboxDialog
+
+        desk, company, now = self.desk, self.company, self.desk.clock()
+        row = await desk.reader.read(lambda: sandboxes.of(company.id))
+        dialog = HoldSandboxDialog(company.name, freshness(row, now).plain, calendar.local_day(now, self.zone))
+        draft = await self.app.push_screen_wait(dialog)
+        if draft is not None:
+            await key_acts.carried_out(
+                self.app,
+                desk,
+                lambda: sandbox_holds.hold(desk.actor, company.id, draft.reason, draft.last_night, desk.clock()),
+            )
+
+    def do_release_sandbox(self) -> None:
+        """From the next night on it is refreshed."""
+        begin(self, self._release, group="act")
+
+    async def _release(self) -> None:
+        desk, company = self.desk, self.company
+        ended = await key_acts.carried_out(
+            self.app, desk, lambda: sandbox_holds.release(desk.actor, company.id, desk.clock())
+        )
+        if ended is not None:
+            said = (
+                "It is refreshed from the next night on; a does not wait." if ended else "Nothing holds this sandbox."
+            )
+            self.post_message(self.Said(said))
+
+
+def freshness(row: SandboxRow, now: datetime) -> Text:
+    """How old what the sandbox holds is."""
+    nights_old = row.nights_old(now)
+    if nights_old is None:
+        return Text("It has never been refreshed from production.", "yellow" if row.night else "dim")
+    old = {0: "last night's", 1: "1 night old"}.get(nights_old, f"{nights_old:,} nights old")
+    return Text(f"Data from the night of {row.last_done}, {old}.", "green" if nights_old < 2 else "yellow")
+
+
+def left_alone(row: SandboxRow, zone: ZoneInfo) -> Text:
+    """What keeps it from being refreshed, or how near it is to that."""
+    said = []
+    if row.quarantine is not None:
+        said.append(Text(f"In quarantine {_since(row.quarantine, zone)}: {row.quarantine.reason}", "bold red"))
+    if row.hold is not None:
+        until = f" through the night of {row.hold.last_night}" if row.hold.last_night else ""
+        said.append(foreign.text(f"Held by {row.hold.by}{until} {_since(row.hold, zone)}: {row.hold.reason}", "yellow"))
+    if not said and row.failures:
+        said.append(
+            Text(f"Failures in a row: {row.failures}; the {QUARANTINED_AFTER}rd stops the refreshes.", "yellow")
+        )
+    return Text(" · ").join(said)
+
+
+def _since(stop: Stop, zone: ZoneInfo) -> str:
+    return f"since {cells.spelled(stop.since, zone)}"

@@ -148,6 +148,7 @@ def _trouble(health: Health) -> Text:
         ("held runs", health.held, "red"),
         ("failing runs", health.failing, "red"),
         ("mails failed or in doubt", health.mails_in_doubt, "red"),
+        ("sandboxes in quarantine", health.quarantined, "red"),
         ("keys that expire with nobody to tell", health.unreachable, "red"),
         ("mails waiting", health.mails_waiting, ""),
     ]
