@@ -235,7 +235,9 @@ def _judged(email: Email, now: datetime) -> tuple[dict[str, Any], list[tuple[int
     context: dict[str, Any] = email.context
     if email.kind not in DIGESTS:
         return context, []
-    kept, more, fallen, zone = [], 0, [], context["zone"]
+    kept: list[dict[str, Any]] = []
+    fallen: list[tuple[int, int]] = []
+    more, zone = 0, context["zone"]
     first_reason = "the keys of this mail were taken out of it"
     for row in run_sql(_TRUTH, (email.id, email.id)):
         zone = row[7]
