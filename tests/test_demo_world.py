@@ -19,13 +19,14 @@ import pytest
 from keydesk.demonstration import building, names
 from keydesk.errands import demo
 from keydesk.settings import Settings
-from store import database, events, migrations
+from store import database, events, invoice_documents, invoice_preview, invoice_verify, migrations, sellers
 from store.database import run_sql, session
 from store.errors import Refused
+from store.exports import parties
 from store.listings import keys as listings
 from store.listings.change_number import change_number
 from store.peppers import Peppers
-from store.tables import Company, Email, Key, LastUse, User
+from store.tables import Company, ContractTerm, Email, Key, LastUse, User
 
 NOW = datetime(2026, 11, 23, 16, 3, 5, tzinfo=UTC)
 PEPPERS = Peppers({1: b"p" * 32})
@@ -37,6 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "world"
     demo.run(Namespace(build_only=folder, seed=1), Settings(), lambda: NOW)
     database.dispose()
+    sellers.use(None)
     return folder
 
 
@@ -89,17 +91,44 @@ def test_some_keys_are_refused_for_reasons_that_are_not_their_own(world: Path) -
     assert all(count > 0 for count in rows)
 
 
-def test_three_months_are_final_for_everybody_with_every_kind_of_line(world: Path) -> None:
-    months = run_sql("SELECT month, state, count(*) FROM invoice_month GROUP BY month, state ORDER BY month").fetchall()
+def test_months_and_lines_are_in_every_state_and_final_ones_are_what_the_facts_give(world: Path) -> None:
+    months = run_sql(
+        "SELECT month, revision, state, count(*) FROM invoice_month GROUP BY month, revision, state "
+        "ORDER BY month, revision, state"
+    ).fetchall()
 
     assert [tuple(row) for row in months] == [
-        ("2026-08", "final", 40),
-        ("2026-09", "final", 40),
-        ("2026-10", "final", 40),
+        ("2026-08", 1, "final", 40),
+        ("2026-09", 1, "final", 40),
+        ("2026-09", 2, "final", 1),
+        ("2026-10", 1, "final", 37),
+        ("2026-10", 1, "held", 2),
+        ("2026-10", 1, "parked", 1),
     ]
-    assert {row[0] for row in run_sql("SELECT DISTINCT line_key FROM invoice_line").fetchall()} == {
-        "access", "access/t1", "access/t2", "extra_key", "extra_test_key",
+    assert {tuple(row) for row in run_sql("SELECT DISTINCT line_key, status FROM invoice_line").fetchall()} == {
+        ("access", "ok"), ("access/t1", "ok"), ("access/t2", "ok"), ("extra_key", "ok"), ("extra_test_key", "ok"),
+        ("credit:access", "ok"), ("overuse_requests", "approved"), ("overuse_requests", "waived"),
+        ("overuse_requests", "needs_review"), ("overuse_data", "approved"),
     }  # fmt: skip
+    assert [drift for month in ("2026-08", "2026-09", "2026-10") for drift in invoice_verify.verify(month)] == []
+
+
+def test_prices_have_a_next_version_terms_are_agreed_and_usage_that_came_late_waits_for_the_next_draft(
+    world: Path,
+) -> None:
+    versions = run_sql("SELECT currency, effective_from FROM price_list WHERE version = 2 ORDER BY currency").fetchall()
+    assert [tuple(row) for row in versions] == [("NOK", "2026-11-01"), ("SEK", "2027-01-01")]
+    assert {row.kind for row in ContractTerm.select()} == {"discount_percent", "unit_price", "included"}
+    late = invoice_preview.so_far(Company.get(Company.external_id == "c-1017").id, NOW)
+    assert "adj:2026-10:overuse_requests" in {line.line_key for line in late.lines}
+
+
+def test_its_e_invoices_lack_nothing(world: Path) -> None:
+    documents = [document for document in invoice_documents.documents("2026-10") if document.buyer.endpoint]
+
+    assert len(documents) > 25
+    assert {tuple(parties.buyer_faults(document)) for document in documents} == {()}
+    assert {document.seller and document.seller.party.name for document in documents} == {"Fjord Software AS"}
 
 
 def test_no_run_of_its_worker_has_failed_and_mails_and_sandboxes_are_as_they_come(world: Path) -> None:
@@ -146,7 +175,9 @@ def seen() -> dict[str, Any]:
         "notice": "key_id, threshold, recipient, state",
         "email": "kind, recipient, state, queued_at",
         "refresh_marker": "company_id, night, state, message",
-        "invoice_line": "company_id, month, line_key, quantity, net_minor",
+        "usage_day": "company_id, day, environment, requests, bytes",
+        "invoice_month": "company_id, month, revision, state, net_minor, error",
+        "invoice_line": "company_id, month, line_key, quantity, net_minor, status",
         "event": "at, actor, act, company_id",
     }
     return {
@@ -174,7 +205,7 @@ def test_the_same_seed_and_instant_give_the_same_world_on_both_databases(
     assert seen() == another_world
 
 
-@pytest.mark.parametrize("today", [date(2027, 1, 1), date(2028, 2, 29), date(2026, 12, 31)])
+@pytest.mark.parametrize("today", [date(2027, 1, 1), date(2028, 2, 29), date(2027, 3, 31)])
 def test_the_world_can_be_built_on_any_day(tmp_path: Path, today: date) -> None:
     now = datetime(today.year, today.month, today.day, 0, 30, tzinfo=UTC)
     database.bind(str(tmp_path / "keydesk.db"))

@@ -13,9 +13,9 @@ from typing import Final
 from jobs.json_log import JsonLog
 from jobs.schedule import TIMETABLE
 from jobs.worker import Worker
-from keydesk.demonstration import keys, names
+from keydesk.demonstration import billing, keys, names
 from keydesk.demonstration.names import Firm
-from keydesk.demonstration.prices import PRICES
+from keydesk.demonstration.prices import lists
 from keydesk.demonstration.world import INGRID, TOR, World
 from store import admins, installation, integrations, markers, prices
 from store.actors import WORKER
@@ -58,6 +58,7 @@ def build(
             if firm.id not in _NEVER_ENABLED:
                 _settle(world, firm)
         _employ_worker(world)
+        billing.plan(world, firms)
         world.live()
         keys.use(world, {world.companies[firm.id]: _end(world, firm) for firm in firms})
         world.last_uses.flush()
@@ -67,7 +68,7 @@ def _found(world: World, firms: Sequence[Firm], first_day: date) -> None:
     """The installation, its prices and admins, and what the main system tells."""
     begin = world.begin
     installation.set_up(Installation(vendor="Fjord Software"), begin, INGRID, world.peppers)
-    prices.publish(INGRID, {"price_list": [{**table, "effective_from": first_day} for table in PRICES]}, begin)
+    prices.publish(INGRID, {"price_list": lists(first_day)}, begin)
     raised_on = (begin + timedelta(days=40)).date()
     world.tell(
         begin,

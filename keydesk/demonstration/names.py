@@ -6,6 +6,9 @@ from datetime import date
 from random import Random
 from typing import Any, Final
 
+from store.errors import FormatWrong
+from store.rules import endpoints
+
 
 @dataclass(frozen=True)
 class Firm:
@@ -130,8 +133,70 @@ def company_object(firm: Firm, **more: Any) -> dict[str, Any]:
         "language": firm.language,
         "billing_reference": f"PO-{firm.id[2:]}",
         "vat_rate": firm.vat_rate,
+        "vat_category": "S" if firm.vat_rate != "0" else "O",
+        **_billing_of(firm),
         **more,
     }
+
+
+# Country, city and postal code of a time zone, the scheme of its endpoints, how its numbers end, its VAT numbers.
+_PLACES: Final = {
+    "Europe/Oslo": ("NO", "Oslo", "0155", "0192:{}", 9, "NO{}MVA"),
+    "Europe/Stockholm": ("SE", "Stockholm", "111 22", "0007:{}", 10, "SE{}01"),
+    "Europe/Copenhagen": ("DK", "København", "1050", "0184:DK{}", 8, "DK{}"),
+    "Atlantic/Faroe": ("FO", "Tórshavn", "100", "", 6, ""),
+    "Europe/Helsinki": ("FI", "Helsinki", "00100", "0216:0037{}", 8, "FI{}"),
+    "Atlantic/Reykjavik": ("IS", "Reykjavík", "101", "0196:{}", 10, "IS{}"),
+    "Europe/Berlin": ("DE", "Hamburg", "20095", "", 9, ""),
+    "America/New_York": ("US", "New York", "10001", "", 9, ""),
+}
+
+
+def _billing_of(firm: Firm) -> dict[str, Any]:
+    """Who an e-invoice to it is made out to, with an invented number whose check digit is right."""
+    country, city, postal_code, scheme, digits, vat_id = _PLACES[firm.zone]
+    number = _number(scheme, digits, int(firm.id[2:]))
+    street = firm.name.replace('"', "").split()[0]
+    return {
+        "organisation_number": number,
+        "vat_id": vat_id.format(number),
+        "endpoint": scheme.format(number),
+        "street": f"{street}gata {int(firm.id[2:]) % 40 + 1}",
+        "city": city,
+        "postal_code": postal_code,
+        "country": country,
+    }
+
+
+def _number(scheme: str, digits: int, seed: int) -> str:
+    """The first number of so many digits from the seed on that the scheme takes."""
+    first = 9 * 10 ** (digits - 1) + seed * 1_000 % 10 ** (digits - 2)
+    for number in map(str, range(first, first + 1_000)):
+        try:
+            if scheme:
+                endpoints.check(scheme.format(number))
+        except FormatWrong:
+            continue
+        return number
+    return ""
+
+
+SELLER: Final = {
+    "name": "Fjord Software AS",
+    "organisation_number": "987654325",
+    "vat_id": "NO987654325MVA",
+    "endpoint": "0192:987654325",
+    "street": "Kaigata 1",
+    "city": "Bergen",
+    "postal_code": "5003",
+    "country": "NO",
+    "email": "invoice@fjord.example",
+    "account": "NO9386011117947",
+    "bank": "DNBANOKK",
+    "payment_days": 14,
+    "tax_registration": "Foretaksregisteret",
+}
+"""The demo's section [seller]."""
 
 
 def user_objects(firm: Firm, random: Random) -> list[dict[str, Any]]:

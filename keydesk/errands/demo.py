@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from keydesk.demonstration import building
+from keydesk.demonstration.names import SELLER
 from keydesk.demonstration.post import SENDER, Postman
 from keydesk.settings import Settings
-from store import database, migrations, peppers
+from store import database, migrations, peppers, sellers
 from store.actors import Actor
 from store.database import private_directory, private_file
 from store.errors import KeydeskError, Refused
@@ -29,6 +31,9 @@ location = "{folder}/keydesk.db"
 
 [keys]
 pepper_file = "{folder}/keydesk.pepper"
+
+[seller]
+{seller}
 """
 _MAIL: Final = """
 [mail]
@@ -68,12 +73,18 @@ def build(folder: Path, now: datetime, seed: int) -> Peppers:
     private_directory(folder / "mails")
     private_file(folder / "keydesk.db")
     private_file(folder / "keydesk.toml")
-    (folder / "keydesk.toml").write_text(_SETTINGS.format(folder=folder.absolute()), encoding="utf-8")
+    (folder / "keydesk.toml").write_text(_settings(folder), encoding="utf-8")
+    sellers.use(SELLER)
     made = peppers.make(folder / "keydesk.pepper")
     database.bind(str(folder.absolute() / "keydesk.db"))
     migrations.migrate(now)
     building.build(now, made, seed, Postman(folder / "mails"))
     return made
+
+
+def _settings(folder: Path) -> str:
+    seller = "\n".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in SELLER.items())
+    return _SETTINGS.format(folder=folder.absolute(), seller=seller)
 
 
 def _empty(folder: Path) -> Path:

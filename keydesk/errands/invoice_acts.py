@@ -37,8 +37,10 @@ def _review(given: argparse.Namespace, _now: datetime) -> Iterator[str]:
     """The lines that wait for a decision, with the number by which they are decided, and the months that are held."""
     only = None if given.company is None else companies.by_external_id(given.company).id
     waits = False
+    undecided = set()
     for line in invoice_review.waiting(only):
         waits = True
+        undecided.add((line.company_id, line.month))
         who = f"{visible(line.company)} ({visible(line.external_id)})"
         yield f"{line.line_id}  {who}, {month_words(line.month)}: {visible(line.description)}, {line.net}"
         yield f"    {visible(line.because)}"
@@ -50,10 +52,11 @@ def _review(given: argparse.Namespace, _now: datetime) -> Iterator[str]:
         company = month.company
         yield f"{visible(company.name)} ({visible(company.external_id)}), {month_words(month.month)} is held."
         yield f"    {visible(month.error or '')}"
-        yield (
-            f"    `keydesk invoice release {visible(company.external_id)} {month.month} --reason TEXT` "
-            "lets it become final as it is."
-        )
+        if (company.id, month.month) not in undecided:  # else deciding is what lets it go
+            yield (
+                f"    `keydesk invoice release {visible(company.external_id)} {month.month} --reason TEXT` "
+                "lets it become final as it is."
+            )
     if not waits:
         yield "Nothing waits for a decision."
 
