@@ -62,15 +62,20 @@ def _values(owed: Owed, at: int) -> tuple[Any, ...]:
         owed.company_id,
         owed.kind,
         owed.recipient,
-        owed.recipient_name,
+        _storable(owed.recipient_name),
         owed.language,
         owed.dedupe_key,
         reference(owed.dedupe_key),
-        canonical(owed.context),
+        _storable(canonical(owed.context)),
         at,
         max(at, seconds(owed.not_before)) if owed.not_before else at,
         seconds(owed.useless_after) if owed.useless_after else None,
     )
+
+
+def _storable(text: str) -> str:
+    """With a question mark for each half of a character, which no database takes: the change must not fail for it."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def reference(dedupe_key: str) -> str:

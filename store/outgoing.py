@@ -71,10 +71,22 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
         ids = [int(row[0]) for row in run_sql(query, (seconds(now), seconds(now), most)).fetchall()] if most else []
         for email_id in ids:
             run_sql(_TAKE, (owner, seconds(now + lease), email_id))
-        return list(Email.select().where(Email.id.in_(ids)).order_by(Email.next_at, Email.id)) if ids else []
+        return _read(ids)
 
     with session():
         return transact(take)
+
+
+def _read(ids: list[int]) -> list[Email]:
+    """These mails, the longest due first. One that cannot even be read has failed, and keeps no other back."""
+    chosen = Email.select().where(Email.id.in_(ids or [-1])).order_by(Email.next_at, Email.id)
+    try:
+        return list(chosen)
+    except ValueError as error:
+        if len(ids) > 1:
+            return [mail for email_id in ids for mail in _read([email_id])]
+        run_sql(_UNREADABLE, (f"it could not be read: {one_line(str(error), 200)}", ids[0]))
+        return []
 
 
 def _left_of_minute(per_minute: int, now: datetime) -> int:
@@ -350,6 +362,10 @@ _WENT = "SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at 
 _CLAIMED = """
     SELECT count(*) FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'claimed' AND lease_until > ?
+"""
+
+_UNREADABLE = """
+    UPDATE email SET state = 'failed', owner = NULL, lease_until = NULL, context = '{}', reply = ? WHERE id = ?
 """
 
 _ABANDONED = """

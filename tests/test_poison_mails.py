@@ -1,0 +1,194 @@
+"""What does one mail do to the others that cannot be written, or is far too long?"""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from cast import LONG_AGO, NOON, Cast, arrive, enable, key_of
+from smtp_server import Received, smtp_server
+
+from jobs.delivery import Outcome, Relay, Sender, deliver_slice
+from jobs.smtp_session import SmtpSession
+from store import notices, outbox, outgoing
+from store.database import run_many, run_sql
+from store.outbox import Owed
+from store.tables import Email, Key, Notice
+
+TEST = {"by": "olav", "at": "2026-11-23T11:00:00Z", "roles": ["operator"]}
+
+
+def owe(kind: str = "test_mail", name: str = "", address: str = "poison@x.example", **about: Any) -> None:
+    """A mail, and after it one that is well."""
+    outbox.queue([Owed(kind, address, name, "first", TEST | about)], NOON)
+    outbox.queue([Owed("test_mail", "well@x.example", "", "second", TEST)], NOON)
+
+
+def deliver() -> tuple[Outcome, list[Received]]:
+    with smtp_server() as server:
+        outcome = deliver_slice(
+            lambda: SmtpSession("localhost", server.port, tls="none"),
+            Sender("keys@fjord.example", ""),
+            lambda: NOON,
+            owner="worker-1",
+            relay=Relay(),
+        )
+        return outcome, server.received
+
+
+def states() -> dict[str, str]:
+    return {mail.recipient: mail.state for mail in Email.select()}
+
+
+INVOICE = {"company": "Nordlys AS", "zone": "Europe/Oslo", "net": "1", "vat": "1", "gross": "2", "lines": []}
+FAILURE = {"company": "Nordlys AS", "zone": "Europe/Oslo", "message": "no", "data_from": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "reason"),
+    [
+        ("key_created", {"company": 4711}, "key_created has unknown or missing names"),
+        ("no_such_kind", {}, "There is no mail of the kind 'no_such_kind'"),
+        ("invoice_lines", {**INVOICE, "month": "2026-13", "billing_reference": "", "by": None}, "unknown or missing"),
+        ("test_mail", {"at": "yesterday"}, "test_mail.at is not a UTC instant"),
+        ("test_mail", {"by": None}, "test_mail.by must be of type str"),
+        ("key_expiring", {"company": "Nordlys AS", "keys": []}, "'zone' (KeyError)"),
+    ],
+)
+def test_what_cannot_be_written_is_set_aside_with_the_reason_and_the_others_go(
+    empty_store: str, kind: str, about: dict[str, Any], reason: str
+) -> None:
+    arrive()
+    owe(kind, **about)
+
+    outcome, received = deliver()
+
+    assert states() == {"poison@x.example": "failed", "well@x.example": "sent"}
+    assert (len(outcome.failed), len(received)) == (1, 1)
+    reply = Email.get(Email.recipient == "poison@x.example").reply
+    assert reply.startswith("it could not be written: ")
+    assert reason in reply
+
+
+def test_a_template_that_fails_is_set_aside_with_the_reason_and_the_others_go(empty_store: str) -> None:
+    arrive()
+    outbox.queue(
+        [
+            Owed(
+                "invoice_lines",
+                "poison@x.example",
+                "",
+                "x",
+                INVOICE | {"month": "2026-13", "billing_reference": "", "roles": []},
+            )
+        ],
+        NOON,
+    )
+    owe(address="other@x.example")
+
+    deliver()
+
+    assert Email.get(Email.recipient == "poison@x.example").reply == (
+        "it could not be written: tuple index out of range (IndexError)"
+    )
+    assert states() == {"poison@x.example": "failed", "other@x.example": "sent", "well@x.example": "sent"}
+
+
+@pytest.mark.parametrize("address", ["", "nobody", "a@b.example\r\nBcc: c@d.example", "None"])
+def test_what_is_no_address_fails_and_the_others_go(empty_store: str, address: str) -> None:
+    arrive()
+    owe(address=address)
+
+    _, received = deliver()
+
+    assert states() == {address: "failed", "well@x.example": "sent"}
+    assert [mail.recipient for mail in received] == ["well@x.example"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Eve\r\nBcc: evil@evil.example", "=?utf-8?q?=0D=0ABcc:_x=40y?=", '"><b>\u202e\u2028', "x" * 128]
+)
+def test_a_name_that_wants_to_be_a_header_is_a_name(empty_store: str, name: str) -> None:
+    arrive()
+    owe(name=name, by=name)
+
+    _, received = deliver()
+
+    poisoned = received[0].message
+    assert "Bcc" not in poisoned
+    assert poisoned["To"].addresses[0].addr_spec == "poison@x.example"
+    assert states() == {"poison@x.example": "sent", "well@x.example": "sent"}
+
+
+def test_half_a_character_is_a_question_mark_and_keeps_nobody_back(empty_store: str) -> None:
+    arrive()
+    owe(name="Å\ud83dse", by="Ål\ud83desund")
+
+    _, received = deliver()
+
+    assert str(received[0].message["To"]) == "Å?se <poison@x.example>"
+    assert "Ål?esund" in received[0].message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert states() == {"poison@x.example": "sent", "well@x.example": "sent"}
+
+
+def test_a_text_of_ten_megabytes_is_cut(empty_store: str) -> None:
+    arrive()
+    owe(by="Å" * 10_000_000)
+
+    _, received = deliver()
+
+    assert len(received[0].raw) < 30_000
+    assert states() == {"poison@x.example": "sent", "well@x.example": "sent"}
+
+
+def test_a_context_that_is_no_json_any_more_is_set_aside_and_the_others_go(empty_store: str) -> None:
+    arrive()
+    owe()
+    run_sql("UPDATE email SET context = '{' WHERE recipient = 'poison@x.example'")
+
+    deliver()
+
+    states = dict(run_sql("SELECT recipient, state FROM email").fetchall())
+    assert states == {"poison@x.example": "failed", "well@x.example": "sent"}
+
+
+# Very many keys
+
+
+def many_keys(number: int) -> Cast:
+    """That all expire in three days; warned of."""
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    key = key_of(people.ase, expires_on=date(2026, 11, 26), now=LONG_AGO).key
+    Email.delete().execute()
+    columns = [field.column_name for field in Key._meta.sorted_fields if field.name != "id"]
+    row = run_sql(f"SELECT {', '.join(columns)} FROM api_key WHERE id = ?", (key.id,)).fetchone()
+    one = dict(zip(columns, row, strict=True))
+    rows = [{**one, "handle": f"key_{place:08}", "digest": place.to_bytes(32, "big")} for place in range(1, number)]
+    text = f"INSERT INTO api_key ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    run_many(text, [list(each.values()) for each in rows])
+    notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, (14, 3, -1))
+    return people
+
+
+def test_a_warning_about_very_many_keys_can_be_read_and_tells_how_many_it_does_not_list(empty_store: str) -> None:
+    many_keys(500)
+
+    _, (received,) = deliver()
+
+    text = received.message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert str(received.message["Subject"]) == "[Nordlys AS] 500 API keys stop, first in 3 days"
+    assert text.count("Works through:") == 25
+    assert "And 475 more keys, which are not listed here." in text
+    assert len(received.raw) < 100_000  # beyond that mail programs cut it off
+    assert Notice.select().where(Notice.state == "mailed").count() == 500
+
+
+def test_keys_that_owe_it_no_more_are_not_counted(empty_store: str) -> None:
+    many_keys(100)
+    Key.update(revoked_at=NOON).where(Key.id > Key.select(Key.id).order_by(Key.id).offset(69).limit(1)).execute()
+
+    _, (received,) = deliver()
+
+    assert "[Nordlys AS] 70 API keys stop" in str(received.message["Subject"])
+    assert Notice.select().where(Notice.state == "withdrawn").count() == 60
+    assert outgoing.pending_counts().queued == 0
