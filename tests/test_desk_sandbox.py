@@ -38,14 +38,14 @@ async def test_the_tab_says_how_old_the_data_is_and_a_person_holds_and_releases_
         await open_sandbox(desk)
         assert desk.sees("Data from the night of 2026-11-20, 3 nights old.")
         assert desk.hints["hold"] == "x"
-        assert "release" not in desk.hints
+        await desk.until(lambda: "release" not in desk.hints)
         await desk.press("x")
         await desk.until_seen("Hold the sandbox")
         await desk.write("demo week")
         await desk.press("enter")
         await desk.write("+7d")
         await desk.press("ctrl+s")
-        await desk.until_seen("Held by kari through the night of 2026-11-30 since 2026-11-23 13:00: demo week")
+        await desk.until_seen("Held by kari through 2026-11-30: demo week (since 2026-11-23 13:00)")
         await desk.until(lambda: "release" in desk.hints)
         await desk.press("a")
         await desk.until(lambda: desk.message == "This sandbox is held; release it first (t).")
@@ -55,6 +55,16 @@ async def test_the_tab_says_how_old_the_data_is_and_a_person_holds_and_releases_
         await desk.until(lambda: "release" not in desk.hints)
 
     assert sandboxes.of(fjord.id).marked == "held"
+
+
+async def test_a_hold_is_seen_in_the_list_before_its_first_night(empty_store: str) -> None:
+    fjord = small_world()
+    RefreshMarker.update(state="done").execute()
+    sandbox_holds.hold(KARI, fjord.id, "demo week", None, NOW)
+
+    assert list(companies.ids(None, "sandbox:held")) == [fjord.id]
+    async with at_the_desk() as desk:
+        await desk.until_seen("held 2026-11-23")
 
 
 async def test_a_quarantine_is_seen_in_the_list_the_tab_and_the_worker_and_a_ends_it(empty_store: str) -> None:

@@ -16,9 +16,10 @@ COUNTED = 1000  # a company's newest keys that are looked at; a list must not re
 
 _ENABLED = """EXISTS (SELECT 1 FROM integration i
     WHERE i.company_id = c.id AND i.code = 'api_access' AND i.enabled_at IS NOT NULL)"""
-_SANDBOX = """CASE WHEN EXISTS (SELECT 1 FROM sandbox_hold h
-        WHERE h.company_id = c.id AND h.kind = 'quarantine' AND h.ended_at IS NULL) THEN 'quarantined'
-    ELSE (SELECT m.state FROM refresh_marker m WHERE m.company_id = c.id ORDER BY m.night DESC LIMIT 1) END"""
+_SANDBOX = """COALESCE(
+    (SELECT CASE max(h.kind) WHEN 'quarantine' THEN 'quarantined' WHEN 'hold' THEN 'held' END
+       FROM sandbox_hold h WHERE h.company_id = c.id AND h.ended_at IS NULL),
+    (SELECT m.state FROM refresh_marker m WHERE m.company_id = c.id ORDER BY m.night DESC LIMIT 1))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class CompanyRow:
     keys_working: int  # of those: neither revoked nor ended
     keys_capped: bool  # there may be more
     licences: int
-    sandbox: str | None  # quarantined, or the newest night's state
+    sandbox: str | None  # quarantined or held, otherwise the newest night's state
     night: str | None
     created_at: datetime
 

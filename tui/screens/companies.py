@@ -22,7 +22,7 @@ def _sandbox(row: CompanyRow) -> Text:
     if row.sandbox is None:
         return Text("–", "dim")
     said = cells.state(row.sandbox)
-    return said if row.sandbox == "quarantined" else said.append(f" {row.night}", "dim")
+    return said if row.sandbox == "quarantined" or row.night is None else said.append(f" {row.night}", "dim")
 
 
 _COLUMNS = (

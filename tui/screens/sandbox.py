@@ -1,6 +1,7 @@
 """The nights of a company's sandbox."""
 
 from datetime import datetime
+from itertools import zip_longest
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from store.errors import KeydeskError
 from store.listings import nights, sandboxes
 from store.listings.companies import CompanyRow
 from store.listings.nights import NightRow
-from store.listings.sandboxes import SandboxRow, Stop
+from store.listings.sandboxes import SandboxRow
 from store.rules import calendar
 from store.sandbox_holds import QUARANTINED_AFTER
 from tui import cells, foreign
@@ -34,7 +35,7 @@ class Sandbox(Section):
     def __init__(self, desk: Surroundings, company: CompanyRow) -> None:
         self.company = company
         self.zone = calendar.zone(company.zone)
-        self.lines = (Line(), Line())
+        self.lines = (Line(), Line(), Line())
         columns = (
             Column("Night", 10, lambda row: foreign.text(row.night)),
             Column("State", 7, lambda row: cells.state(row.state)),
@@ -79,8 +80,10 @@ class Sandbox(Section):
         except KeydeskError as fault:
             self.post_message(self.Said(str(fault), "bold"))
             return
-        for line, text in zip(self.lines, (freshness(row, self.desk.clock()), left_alone(row, self.zone)), strict=True):
-            line.say(Text.assemble(" ", text))
+        said = [freshness(row, self.desk.clock()), *left_alone(row, self.zone)]
+        for line, text in zip_longest(self.lines, said):
+            line.display = text is not None
+            line.say(Text.assemble(" ", text or ""))
 
     def do_open(self) -> None:
         """The whole message."""
@@ -147,20 +150,18 @@ def freshness(row: SandboxRow, now: datetime) -> Text:
     return Text(f"Data from the night of {row.last_done}, {old}.", "green" if nights_old < 2 else "yellow")
 
 
-def left_alone(row: SandboxRow, zone: ZoneInfo) -> Text:
-    """What keeps it from being refreshed, or how near it is to that."""
+def left_alone(row: SandboxRow, zone: ZoneInfo) -> list[Text]:
+    """What keeps it from being refreshed, or how near it is to that; at most two lines."""
     said = []
     if row.quarantine is not None:
-        said.append(Text(f"In quarantine {_since(row.quarantine, zone)}: {row.quarantine.reason}", "bold red"))
+        since = cells.spelled(row.quarantine.since, zone)
+        said.append(Text(f"In quarantine since {since}: {row.quarantine.reason}", "bold red"))
     if row.hold is not None:
-        until = f" through the night of {row.hold.last_night}" if row.hold.last_night else ""
-        said.append(foreign.text(f"Held by {row.hold.by}{until} {_since(row.hold, zone)}: {row.hold.reason}", "yellow"))
+        hold, since = row.hold, cells.spelled(row.hold.since, zone)
+        until = f"through {hold.last_night}" if hold.last_night else "until released"
+        said.append(foreign.text(f"Held by {hold.by} {until}: {hold.reason} (since {since})", "yellow"))
     if not said and row.failures:
         said.append(
             Text(f"Failures in a row: {row.failures}; the {QUARANTINED_AFTER}rd stops the refreshes.", "yellow")
         )
-    return Text(" · ").join(said)
-
-
-def _since(stop: Stop, zone: ZoneInfo) -> str:
-    return f"since {cells.spelled(stop.since, zone)}"
+    return said
