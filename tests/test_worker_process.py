@@ -8,14 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cast import arrive
+from cast import LONG_AGO, arrive, enable, key_of
+from smtp_server import canned_server, smtp_server
 
 from store import runs, workers
-from store.tables import Setting
+from store.tables import Company, Email, RefreshMarker, Setting, User
 
 HERE = Path(__file__).parent
 
@@ -107,8 +110,82 @@ def test_a_process_that_is_stopped_in_the_middle_of_a_run_gives_it_back(
     child = start(str(tmp_path / "never"))
     until(child, "slow.slice", number=1)
 
-    child.send_signal(signal.SIGTERM)
+    storm(child)
     child.communicate(timeout=10)
 
     (slow,) = runs.listed(job="slow")
     assert (child.returncode, slow.state, slow.owner, slow.attempt) == (0, "due", None, 1)
+
+
+@contextmanager
+def silent_after_the_sender() -> Iterator[int]:
+    """A relay that is asked for a recipient and says nothing."""
+    with canned_server(b"220 hello\r\n", b"250 hello\r\n", b"250 ok\r\n", hang_up=False) as port:
+        yield port
+
+
+@contextmanager
+def silent_after_the_body() -> Iterator[int]:
+    with smtp_server("slow") as relay:
+        yield relay.port
+
+
+@pytest.mark.parametrize(
+    ("relay", "until_it_is", "sent_again"),
+    [(silent_after_the_sender, "claimed", 0), (silent_after_the_body, "handing-over", 1)],
+)
+def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and_holds_no_mail(
+    start: Callable[..., subprocess.Popen[str]],
+    relay: Callable[[], AbstractContextManager[int]],
+    until_it_is: str,
+    sent_again: int,
+) -> None:
+    enable(Company.get(external_id="nordlys"), User.get(external_id="ase"))
+    Email.delete().execute()
+    key_of(User.get(external_id="ase"))
+    with relay() as port:
+        child = start("--relay", str(port), "--stop-within", "0.6")
+        wait_for(lambda: Email.select().where(Email.state == until_it_is).exists())
+        asked = time.monotonic()
+        storm(child)
+        out, _ = child.communicate(timeout=10)
+        took = time.monotonic() - asked
+
+    assert child.returncode == 1
+    assert took < 9
+    assert {json.loads(line)["fact"] for line in out.splitlines()} >= {"worker.left-behind", "worker.stopped"}
+    assert {(mail.state, mail.owner) for mail in Email.select()} == {("queued", None)}
+    assert sum(mail.resends for mail in Email.select()) == sent_again
+    assert [row.stopped_at is not None for row in workers.listed()] == [True]
+
+
+def test_a_process_that_is_stopped_during_a_refresh_ends_the_command_and_holds_no_marker(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    enable(Company.get(external_id="nordlys"), User.get(external_id="ase"))
+    key_of(User.get(external_id="ase"), environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
+    begun = tmp_path / "begun"
+    child = start("--refresher", "sh", "-c", f"echo $$ > {begun}; exec sleep 60")
+    wait_for(lambda: begun.exists() and begun.read_text() != "")
+    asked = time.monotonic()
+    storm(child)
+    child.communicate(timeout=15)
+
+    (marker,) = RefreshMarker.select()
+    assert (child.returncode, marker.state, marker.token, marker.lease_until) == (0, "due", None, None)
+    assert time.monotonic() - asked < 9
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+def storm(child: subprocess.Popen[str]) -> None:
+    """Whoever tells it to stop is impatient."""
+    for told in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) * 20:
+        child.send_signal(told)
+
+
+def wait_for(come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not come():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

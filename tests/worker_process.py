@@ -1,18 +1,25 @@
 """A worker as a process of its own, for the tests that kill it: `python worker_process.py STORE [SLOW]`.
 
 Its clock starts at noon on 23 November 2026. With SLOW, a path, it has one job more, which writes five rows in five
-slices and waits after the second until that path exists.
+slices and waits after the second until that path exists. `--relay PORT` makes it hand mails over on loopback,
+`--refresher COMMAND…` refresh sandboxes; `--stop-within SECONDS` is how long its beats may take to end.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from jobs import queues
+from jobs.delivery import Sender
 from jobs.json_log import JsonLog, utc_now
 from jobs.periods import EachDay
+from jobs.queues import Queue
+from jobs.sandbox_refresh import Command
 from jobs.schedule import TIMETABLE, Job
+from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
 from store import database
 from store.database import writing
@@ -43,12 +50,30 @@ def slow(go_on: Path, log: JsonLog) -> Job:
     return Job("slow", "Each day, slowly.", "all", EachDay(hour=lambda _: 1), "latest", slices=pour)
 
 
-def main(location: str, go_on: str | None = None) -> int:
-    database.bind(location)
+def queues_of(given: argparse.Namespace, log: JsonLog) -> dict[str, Queue]:
+    found = {}
+    if given.relay:
+        sender = Sender("keys@fjord.example", "")
+        found["mails"] = queues.mails(lambda: SmtpSession("localhost", given.relay, tls="none"), sender, log)
+    if given.refresher:
+        found["refreshes"] = queues.refreshes(Command(tuple(given.refresher), timedelta(hours=1)), log)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("slow", nargs="?", type=Path)
+    parser.add_argument("--relay", type=int)
+    parser.add_argument("--stop-within", type=float, default=18)
+    parser.add_argument("--refresher", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    database.bind(given.store)
     log = JsonLog(clock=clock)
-    timetable = TIMETABLE if go_on is None else (*TIMETABLE, slow(Path(go_on), log))
-    return Worker(clock=clock, log=log, timetable=timetable, version="0.1.0").serve()
+    timetable = TIMETABLE if given.slow is None else (*TIMETABLE, slow(given.slow, log))
+    worker = Worker(queues=queues_of(given, log), clock=clock, log=log, timetable=timetable, version="0.1.0")
+    return worker.serve(timedelta(seconds=given.stop_within))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
