@@ -22,8 +22,7 @@ from bench.steps import halves, memory_meanwhile, say, told
 from jobs.json_log import JsonLog
 from jobs.schedule import TIMETABLE
 from jobs.worker import Worker
-from store import billing_facts, database, usage_facts
-from store.months_owed import TOGETHER
+from store import billing_facts, database, months_owed, usage_facts
 
 INVOICES: Final = tuple(job for job in TIMETABLE if job.name in {"invoice-lines", "invoice-final"})
 WRITTEN: Final = {"drafts": ("invoice_month", "invoice_line"), "finals": ("event", "email", "buyer_facts")}
@@ -150,10 +149,11 @@ class _Bare:
 
 
 def together(companies: int) -> Iterator[range]:
-    """The companies that a worker takes into one transaction: some hundreds of one zone."""
+    """The companies that a worker takes into one transaction, all of one zone."""
+    most = months_owed.together()
     for parity in range(len(ZONES)):
         of_zone = range(parity + 1, companies + 1, len(ZONES))
-        yield from (of_zone[start : start + TOGETHER] for start in range(0, len(of_zone), TOGETHER))
+        yield from (of_zone[start : start + most] for start in range(0, len(of_zone), most))
 
 
 def _reading(ids: Sequence[int], now: datetime) -> list[tuple[str, tuple[Any, ...]]]:

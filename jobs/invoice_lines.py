@@ -1,4 +1,4 @@
-"""Invoice lines, some hundred companies a transaction: what cannot be rated is parked and holds up nobody else."""
+"""Invoice lines, many companies a transaction: what cannot be rated is parked and holds up nobody else."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence

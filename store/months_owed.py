@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from store import runs, usage_facts
-from store.database import run_sql, session
+from store.database import backend, run_sql, session
 from store.runs import RunRow
 
 DRAFTS, FINALS = "invoice-lines", "invoice-final"  # the jobs
 TOGETHER = 500  # companies in one transaction
+_ON_SQLITE = 40  # at most, because everybody else who writes waits for it
 _LOOK_BACK = 13  # months whose runs are looked at again
 
 # What is left to do for a company's month: by the job, and by why it is left.
@@ -43,8 +44,14 @@ _ANY = """
 """
 
 
+def together() -> int:
+    """How many companies are written in one transaction."""
+    return min(TOGETHER, _ON_SQLITE) if backend() == "sqlite" else TOGETHER
+
+
 def chunks(job: str, zone: str, month: str, ends_at: int) -> Iterator[list[int]]:
-    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id, some hundreds at once.
+    """The companies for which `invoice-lines` or `invoice-final` has something to do, by id, as many at once as
+    are written together.
 
     For drafts these are also the companies of which something was learned since they were drafted. `ends_at` is the end
     of the month in epoch seconds; a company that came later owes nothing for it.
@@ -54,13 +61,13 @@ def chunks(job: str, zone: str, month: str, ends_at: int) -> Iterator[list[int]]
         left += f" OR {_changed(month)}"
     text = _PAGE.format(left=left, missing=int(job == DRAFTS))
     wanted: list[int] = []
-    after = 0
+    after, most = 0, together()
     while page := _page(text, zone, month, ends_at, after):
         after = page[-1][0]
         wanted += [company_id for company_id, left_to_do in page if left_to_do]
-        if len(wanted) >= TOGETHER:
-            yield wanted[:TOGETHER]
-            wanted = wanted[TOGETHER:]
+        while len(wanted) >= most:
+            yield wanted[:most]
+            wanted = wanted[most:]
     if wanted:
         yield wanted
 
