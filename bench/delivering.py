@@ -14,7 +14,7 @@ from typing import Any, Final
 from bench import relay, worker_world
 from bench.report import Goal, Measure, table
 from bench.timing import order
-from bench.worker_world import NOW, TODAY, ZONES
+from bench.worker_world import NOW, THRESHOLDS, TODAY, ZONES
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import mails
@@ -22,7 +22,6 @@ from jobs.smtp_session import SmtpSession
 from store import database, notices, outgoing, workers
 
 _SENDER: Final = Sender("keys@fjord.example", "help@fjord.example")
-_THRESHOLDS: Final = (14, 3, -1)
 _TURNS: Final = 3
 _COMPANIES_A_MAIL: Final = 4  # that have to be there for one mail to be owed, and more
 
@@ -35,7 +34,7 @@ def against_smtplib(location: str, name: str, number: int) -> Measure:
         with database.writing():
             database.run_sql("DELETE FROM notice")
         for zone in ZONES:
-            notices.sweep(zone, TODAY, NOW, _THRESHOLDS)
+            notices.sweep(zone, TODAY, NOW, THRESHOLDS)
         owner = workers.register(workers.this_host(), "bench", NOW)
         sent: list[tuple[str, bytes]] = []
         for turn in range(_TURNS):

@@ -16,6 +16,11 @@ from store.installation import Installation
 Execute = Callable[[str], Any]
 _PRICES: Final = Path(__file__).parent.parent / "examples" / "prices.toml"
 
+_NUMBERED: Final = """
+    SELECT table_name FROM information_schema.columns
+     WHERE table_schema = 'public' AND column_name = 'id' AND column_default LIKE 'nextval%'
+"""
+
 
 def set_up(location: str, at: datetime) -> bool:
     """Make a new store with the example's prices; whether it is on SQLite. It is left unbound."""
@@ -57,6 +62,8 @@ def filling(location: str, *, on_sqlite: bool) -> Iterator[Execute]:
         server.execute("SET session_replication_role = replica")
         server.execute("SET maintenance_work_mem = '512MB'")
         yield server.execute
+        for table in server.execute(_NUMBERED).fetchall():
+            server.execute(f"SELECT setval(pg_get_serial_sequence('{table[0]}', 'id'), max(id)) FROM {table[0]}")
         server.execute("VACUUM ANALYZE")
         server.execute("CHECKPOINT")
 

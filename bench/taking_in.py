@@ -23,13 +23,13 @@ _LAST: Final = ("Berg", "Dahl", "Eng", "Häkkinen", "Ødegård", "Straßmann", "
 def against_bare(folder: Path, users: int) -> Measure:
     """Each side begins with an empty store of its own."""
     folder.mkdir(mode=0o700, parents=True)
-    files = _files(folder, users)
+    written_files = files(folder, users)
     before, ours, bare = (folder / name for name in ("before.db", "ours.db", "bare.db"))
     empty_store(before, peppers.make(folder / "keydesk.pepper"))
     for path in (ours, bare):
         shutil.copy(before, path)
     database.bind(str(ours))
-    taken = wall_seconds(lambda: importing.take(_OPERATOR, files, NOW))
+    taken = wall_seconds(lambda: importing.take(_OPERATOR, written_files, NOW))
     with database.session(), closing(bare_connection(bare)) as connection:
         rows = {table: _new_rows(connection, table) for table in _TABLES}
         written = wall_seconds(lambda: _write(connection, rows))
@@ -38,7 +38,7 @@ def against_bare(folder: Path, users: int) -> Measure:
     return Measure(f"import {users:,} users", taken, written, "s", Goal("at most", 60, of="ours"))
 
 
-def _files(folder: Path, users: int) -> list[Path]:
+def files(folder: Path, users: int, prefix: str = "c") -> list[Path]:
     """Two CSV files as a main system writes them, a company to each hundred users."""
     chance = random.Random(users)
     companies = max(1, users // 100)
@@ -46,13 +46,15 @@ def _files(folder: Path, users: int) -> list[Path]:
     with first.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "name", "time_zone", "currency"))
-        writer.writerows((f"c{c}", f"{chance.choice(_LAST)} {c} AS", "Europe/Oslo", "NOK") for c in range(companies))
+        writer.writerows(
+            (f"{prefix}{c}", f"{chance.choice(_LAST)} {c} AS", "Europe/Oslo", "NOK") for c in range(companies)
+        )
     with second.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("company", "id", "name", "email", "active", "licensed", "rights"))
         for u in range(users):
             name = f"{chance.choice(_FIRST)} {chance.choice(_LAST)}"
-            company = f"c{u % companies}"
+            company = f"{prefix}{u % companies}"
             writer.writerow((company, f"u{u}", name, f"u{u}@{company}.example", "yes", "yes", "hours.read"))
     return [first, second]
 

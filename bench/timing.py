@@ -76,7 +76,7 @@ def in_turns(ours: Callable[[], float], reference: Callable[[], float], number: 
     return median(found[0]), median(found[1])
 
 
-def percentile(values: Sequence[int], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     """The value below which that share of all values lies."""
     ordered = sorted(values)
     return float(ordered[min(len(ordered) - 1, int(share * len(ordered)))])

@@ -15,6 +15,7 @@ from store.rules import calendar, expiry
 TODAY: Final = date(2026, 11, 23)
 NOW: Final = datetime(2026, 11, 23, 6, tzinfo=UTC)  # 07:00 or 08:00 there: mails go
 ZONES: Final = ("Europe/Oslo", "Europe/Helsinki")
+THRESHOLDS: Final = (14, 3, -1)
 KEYS_PER_COMPANY: Final = 10
 USERS_PER_COMPANY: Final = 3
 _FIRST_DAY: Final = -40  # of expiry, counted from today
