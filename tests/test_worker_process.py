@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cast import LONG_AGO, arrive, enable, key_of
+from cast import LONG_AGO, NOON, arrive, enable, key_of
 from smtp_server import canned_server, smtp_server
 
-from store import runs, workers
+from store import marking, runs, workers
 from store.tables import Company, Email, RefreshMarker, Setting, User
 
 HERE = Path(__file__).parent
@@ -164,6 +164,7 @@ def test_a_process_that_is_stopped_during_a_refresh_ends_the_command_and_holds_n
 ) -> None:
     enable(Company.get(external_id="nordlys"), User.get(external_id="ase"))
     key_of(User.get(external_id="ase"), environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
+    marking.create("Europe/Oslo", date(2026, 11, 23), NOON, hour=2)
     begun = tmp_path / "begun"
     child = start("--refresher", "sh", "-c", f"echo $$ > {begun}; exec sleep 60")
     wait_for(lambda: begun.exists() and begun.read_text() != "")
