@@ -36,7 +36,8 @@ def refreshes(command: Command, log: JsonLog | None = None) -> Queue:
         ended = refresh_next(command, clock, owner, stopping)
         if ended is not None and log is not None:
             level = "info" if ended.state == "done" else "warning"
-            log.say("sandbox.refreshed", level, company=ended.company, night=ended.night, state=ended.state)
+            facts = {"company": ended.company, "night": ended.night, "state": ended.state}
+            log.say("sandbox.refreshed", level, **facts, quarantined=ended.quarantined)
         return int(ended is not None)
 
     return refresh
