@@ -68,6 +68,7 @@ REACH = """
 """
 
 _KEYS_A_PAGE = 1000
+_MOST_NAMED = 30_000  # PostgreSQL takes no more than 65,535 values with a statement
 _WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "
 
 _OWED = """
@@ -109,11 +110,18 @@ _CANDIDATES = """
 _ROLES = ("resource", "user-to-notify", "email-to-notify")
 
 
-def owing(zone_name: str, day: date, thresholds: Sequence[int], among: Sequence[int] = ()) -> list[Owing]:
+def owing(
+    zone_name: str,
+    day: date,
+    thresholds: Sequence[int],
+    among: Sequence[int] = (),
+    companies: tuple[int, int] | None = None,
+) -> list[Owing]:
     """Every mail owed by enabled, active companies of that zone on that local day, by company and recipient.
 
     Keys that were revoked or rotated owe nothing. `thresholds` are days before expiry; -1 stands for "has expired".
     With `among` only the keys of these ids are looked at; they must be all that a company has, or it gets more mails.
+    With `companies` only those from the first id to the last.
     """
     if not thresholds:
         return []
@@ -122,9 +130,11 @@ def owing(zone_name: str, day: date, thresholds: Sequence[int], among: Sequence[
     for days in sorted(thresholds):
         first = oldest if days < 0 else day
         values += [first.isoformat(), (day + timedelta(days=days)).isoformat(), days, days]
-    values += [zone_name, *_ends(zone_name, day, thresholds), *among]
+    values += [zone_name, *_ends(zone_name, day, thresholds), *among, *(companies or ())]
     query = _OWED.replace("{when}", _WHEN * len(thresholds)).replace("{reach}", REACH)
-    query = query.replace("{among}", f"AND k.id IN ({', '.join('?' * len(among))})" if among else "")
+    limits = f"AND k.id IN ({', '.join('?' * len(among))}) " if among else ""
+    limits += "AND k.company_id BETWEEN ? AND ?" if companies else ""
+    query = query.replace("{among}", limits)
     mails: list[Owing] = []
     for _, rows in groupby(run_sql(query, values).fetchall(), key=lambda row: (row[0], row[4])):
         mails.extend(_mails(list(rows), day, thresholds))
@@ -145,7 +155,10 @@ def by_company(zone_name: str, day: date, thresholds: Sequence[int], after: int 
         end = min(begin + _KEYS_A_PAGE, len(keys))
         while end < len(keys) and companies[end] == companies[end - 1]:
             end += 1
-        yield from owing(zone_name, day, thresholds, keys[begin:end])
+        if end - begin > _MOST_NAMED:  # one company has very many
+            yield from owing(zone_name, day, thresholds, companies=(companies[begin], companies[end - 1]))
+        else:
+            yield from owing(zone_name, day, thresholds, keys[begin:end])
         begin = end
 
 

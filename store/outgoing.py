@@ -96,9 +96,8 @@ def _left_of_minute(per_minute: int, now: datetime) -> int:
     """
     if backend() == "postgresql":
         run_sql("SELECT pg_advisory_xact_lock(?)", (_PACE_LOCK,))
-    went = run_sql(_WENT, (seconds(now - _MINUTE), seconds(now + _MINUTE))).fetchone()[0]
-    claimed = run_sql(_CLAIMED, (seconds(now),)).fetchone()[0]
-    return max(0, per_minute - int(went) - int(claimed))
+    row = run_sql(_IN_THE_MINUTE, (seconds(now - _MINUTE), seconds(now + _MINUTE), seconds(now))).fetchone()
+    return max(0, per_minute - int(row[0]))
 
 
 def handing_over(
@@ -357,11 +356,11 @@ _DUE = """
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ?
 """
 
-_WENT = "SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at <= ?"
-
-_CLAIMED = """
-    SELECT count(*) FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'claimed' AND lease_until > ?
+# One statement, or a mail that goes from one state to the other meanwhile is in neither.
+_IN_THE_MINUTE = """
+    SELECT (SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at <= ?)
+         + (SELECT count(*) FROM email
+             WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'claimed' AND lease_until > ?)
 """
 
 _UNREADABLE = """

@@ -31,6 +31,7 @@ Word = Literal[
     "554 relay",
     "421 data",
     "451 dot",
+    "451 too many",
     "552 dot",
     "drop at rcpt",
     "drop before dot",
@@ -49,6 +50,7 @@ _REPLIES = {
     "554 relay": "554 5.7.1 Relay access denied",
     "421 data": "421 4.3.2 Going down",
     "451 dot": "451 4.3.0 Queue is full",
+    "451 too many": "451 4.7.0 Too many mails, slow down",
     "552 dot": "552 5.3.4 Message too big",
 }
 
@@ -110,7 +112,7 @@ class _Handler:
         self, smtp: SMTP, _session: Session, envelope: Envelope
     ) -> str:
         assert isinstance(envelope.content, bytes)
-        reply = self._reply("dot", "250 2.0.0 Queued as 4711")
+        reply = self._reply("many", "") or self._reply("dot", "250 2.0.0 Queued as 4711")
         if reply.startswith("2"):
             received = Received(envelope.mail_from or "", envelope.rcpt_tos[0], envelope.content)
             self.server.received.append(received)

@@ -225,3 +225,14 @@ def test_the_query_finds_exactly_what_the_rule_says(
 
     tightest, covered = due_threshold(days, today=TODAY, expires_on=expires_on, set_on=set_on)
     assert found == ([] if tightest is None else [(tightest, covered)])
+
+
+def test_a_company_with_more_keys_than_a_statement_can_name_is_asked_for_by_its_id(empty_store: str) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    for label in ("one", "two"):
+        key_of(people.ase, label=label, expires_on=date(2026, 11, 26), now=LONG_AGO)
+    sought = (people.nordlys.id, people.nordlys.id)
+
+    assert owing(OSLO, TODAY, (14, 3, -1), companies=sought) == owing(OSLO, TODAY, (14, 3, -1))
+    assert owing(OSLO, TODAY, (14, 3, -1), companies=(people.sydlys.id, people.sydlys.id)) == []
