@@ -5,7 +5,7 @@ instants are aware UTC. How many days are left is never kept; it is counted on t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from types import UnionType
@@ -240,6 +240,7 @@ class InvoiceLines(CompanyContext):
     vat: str
     gross: str
     billing_reference: Annotated[str, Foreign(empty="(none)")]
+    is_correction: bool = False  # of a month that was invoiced before: the sums are the difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,10 +323,11 @@ def _read_record(wanted: type[Any], value: Any, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise FormatWrong(f"{path} must be an object.")
     hints = _hints(wanted)  # type: ignore[arg-type]
-    if value.keys() != hints.keys():
-        odd = ", ".join(sorted(map(str, value.keys() ^ hints.keys())))
-        raise FormatWrong(f"{path} has unknown or missing names: {odd}.")
-    return wanted(**{name: _read(hint, value[name], f"{path}.{name}") for name, hint in hints.items()})
+    optional = {field.name for field in fields(wanted) if field.default is not MISSING}
+    odd = (value.keys() ^ hints.keys()) - (optional - value.keys())
+    if odd:
+        raise FormatWrong(f"{path} has unknown or missing names: {', '.join(sorted(map(str, odd)))}.")
+    return wanted(**{name: _read(hints[name], given, f"{path}.{name}") for name, given in value.items()})
 
 
 @cache

@@ -232,8 +232,11 @@ def _sandbox_failed() -> dict[str, Context]:
 
 
 def _invoice_lines() -> dict[str, Context]:
-    def owed(envelope: Envelope, company: str, lines: tuple[InvoiceLine, ...], *sums: str) -> InvoiceLines:
+    def owed(
+        envelope: Envelope, company: str, lines: tuple[InvoiceLine, ...], *sums: str, is_correction: bool = False
+    ) -> InvoiceLines:
         return InvoiceLines(
+            is_correction=is_correction,
             envelope=envelope,
             company=company,
             zone=_ZONE,
@@ -259,6 +262,13 @@ def _invoice_lines() -> dict[str, Context]:
         unit_price="NOK 49.00",
         net="NOK 147.00",
     )
+    taken_back = InvoiceLine(
+        description="Credit for November 2026: API access, 11 licensed users",
+        because="Takes back this line of November 2026 exactly as it was invoiced.",
+        quantity="-11 users",
+        unit_price="NOK 89.00",
+        net="NOK -979.00",
+    )
     attacked = InvoiceLine(
         description=_HOSTILE, because=_HOSTILE, quantity="1 key", unit_price="NOK 49.00", net="NOK 1,234,567,890.00"
     )
@@ -266,6 +276,15 @@ def _invoice_lines() -> dict[str, Context]:
         "minimal": owed(_MINIMAL, "C", (), "NOK 0.00", "NOK 0.00", "NOK 0.00"),
         "typical": owed(_envelope("billing"), _COMPANY, (access, extra), "NOK 1,037.00", "NOK 259.25", "NOK 1,296.25"),
         "hostile": owed(_ATTACKED, _HOSTILE, (attacked,), "NOK 49.00", "NOK 12.25", "NOK 61.25"),
+        "correction": owed(
+            _envelope("billing"),
+            _COMPANY,
+            (taken_back, access),
+            "NOK -89.00",
+            "NOK -22.25",
+            "NOK -111.25",
+            is_correction=True,
+        ),
     }
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from store import billing_facts, companies, invoice_drafts, rating_policy
+from store import billing_facts, companies, decided_lines, invoice_drafts, rating_policy
 from store.actors import Actor
 from store.change import change
 from store.errors import FormatWrong, NotFound, Refused
@@ -280,7 +280,8 @@ def _shown(company: Company, first: str, last: str | None, now: datetime) -> tup
 
 def _sentences(company: Company, before: CompanyFacts, after: CompanyFacts, months: tuple[str, ...]) -> tuple[str, ...]:
     _, lists = billing_facts.read(company, ())
-    return change_sentences(month_changes(before, after, months, lists, rating_policy.current().policy))
+    settle = decided_lines.settling(company.id, months)
+    return change_sentences(month_changes(before, after, months, lists, rating_policy.current().policy, settle))
 
 
 def _subject(term: ContractTerm, company: Company) -> str:

@@ -47,6 +47,7 @@ def owed(document: Document, to: Iterable[Recipient]) -> Iterator[Owed]:
         "vat": vat,
         "gross": gross,
         "billing_reference": company.billing_reference,
+        "is_correction": document.revision > 1,
     }
     reason = f"invoice_lines:{company.id}:{document.month}"
     if document.revision > 1:

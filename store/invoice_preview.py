@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from store import billing_facts, companies, installation, invoices, keys, licences, rating_policy
+from store.decided_lines import settling
 from store.rules import calendar, expiry
 from store.rules.rating import Invoice, KeyFact, LicenceFact
 from store.rules.rating.comparison import change_sentences, month_changes
@@ -34,7 +35,7 @@ def of_rotation(company_id: int, key_id: int, expires_on: date, now: datetime) -
     new_ends = expiry.ends_at(expires_on, companies.zone(company))
     successor = KeyFact("new", key.resource_id, "standard", now, ((now, new_ends),), rotated_from=key_id)
     after = replace(facts, keys=(*(_ending(each, key_id, old_ends, now) for each in facts.keys), successor))
-    changes = month_changes(facts, after, months, lists, policy)
+    changes = month_changes(facts, after, months, lists, policy, settling(company_id, months))
     grace = policy.rotation_grace_days
     if any(change.before_minor != change.after_minor for change in changes):
         return change_sentences(changes)
@@ -54,7 +55,7 @@ def of_licences(company_id: int, number: int, day: date, now: datetime) -> tuple
     kept = (fact for fact in facts.licences if calendar.local_day(fact.at, zone) != day)
     start = max(calendar.start_of_day(day, zone), company.created_at)
     after = replace(facts, licences=(*kept, LicenceFact(start, number)))
-    changes = month_changes(facts, after, months, lists, rating_policy.current().policy)
+    changes = month_changes(facts, after, months, lists, rating_policy.current().policy, settling(company_id, months))
     return (*change_sentences(changes), *_final(company, first), *_later(company, day))
 
 

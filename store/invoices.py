@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from store import billing_facts, companies, invoice_closing, invoice_drafts, late_usage, rating_policy
+from store import billing_facts, companies, decided_lines, invoice_closing, invoice_drafts, late_usage, rating_policy
 from store.database import writing
 from store.rules import calendar, expiry
 from store.rules.rating import Invoice, KeyFact, cost_sentence, difference
@@ -17,13 +17,17 @@ _ALL_KNOWN = datetime(9999, 1, 1, tzinfo=UTC)
 def rate(company_id: int, month: str, as_of: datetime | None) -> Invoice:
     """What the company owes for the month, with what it adds for earlier ones, as far as `as_of` knows.
 
+    What people have decided about its lines is in it.
+
     None: all facts as they stand, so that a month that runs is forecast. Refused when a price list is missing.
     """
     facts, lists = billing_facts.read(companies.get(company_id), (month,))
     invoice = rate_facts(facts, month, lists, rating_policy.current().policy, as_of)
     known = as_of or _ALL_KNOWN
     earlier = late_usage.months([company_id], month, known).get(company_id)
-    return invoice.with_lines(late_usage.added(company_id, month, earlier, known).lines) if earlier else invoice
+    if earlier:
+        invoice = invoice.with_lines(late_usage.added(company_id, month, earlier, known).lines)
+    return decided_lines.settling(company_id, (month,))(invoice)
 
 
 def cost(company_id: int, resource_id: int, kind: KeyKind, now: datetime) -> str:

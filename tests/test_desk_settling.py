@@ -1,15 +1,19 @@
 """Can what is wrong with a final month be put right at the desk: credited, held back, and the terms read otherwise?"""
 
+from datetime import UTC, date, datetime
+
 import pytest
 from desk_stage import at_the_desk
-from desk_world import AUDITOR, LONG_AGO, NOW, company, enable, key, user
+from desk_world import AUDITOR, KARI, LONG_AGO, NOW, company, enable, key, user
 from test_desk_invoices import publish
 
-from store import installation, invoices
+from store import installation, invoice_preview, invoice_review, invoices
 from store.installation import Installation
 from store.tables import Company, Event, InvoiceLine, InvoiceMonth, Licence, UsageBatch, UsageDay
 
 pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
+
+DECEMBER = datetime(2026, 12, 1, 4, tzinfo=UTC)
 
 
 def final_october() -> Company:
@@ -54,6 +58,12 @@ async def test_a_final_month_is_credited_and_billed_again_once_it_was_seen_what_
         await desk.until_seen("October 2026 changes from NOK 99.00 to NOK 75.00.")
         await desk.press("escape")
         await desk.until_seen("NOK 75.00 net 1 company")
+        assert desk.sees("correction 1 Fjord AS final NOK -24.00")
+        await desk.press("end", "enter")
+        await desk.until_seen("Fjord AS › 2026-10 correction 1")
+        await desk.until_seen("Credit for October 2026: API")
+        first, *_, last = [line for line in desk.lines() if "API" in line and "NOK" in line]
+        assert ("Credit" in first, "Credit" in last) == (True, False)
 
     assert [(row.revision, row.net_minor) for row in InvoiceMonth.select().order_by(InvoiceMonth.revision)] == [
         (1, 9900), (2, -2400),
@@ -102,13 +112,31 @@ async def test_a_final_line_is_held_back_with_a_reason_and_let_go_with_one_key(e
         assert desk.message == "This line has been transferred; credit the month instead."
 
 
+async def test_what_was_approved_is_in_what_an_act_is_said_to_change(empty_store: str) -> None:
+    made = final_october()
+    UsageBatch.update(received_at=LONG_AGO).execute()
+    invoices.draft_month(made.id, "2026-11", DECEMBER)
+    line = InvoiceLine.get(InvoiceLine.status == "needs_review")
+    invoice_review.decide(KARI, line.id, "approve", "as announced", DECEMBER)
+
+    assert invoice_preview.so_far(made.id, DECEMBER, "2026-11").net_minor == 10900
+    assert invoice_preview.of_licences(made.id, 3, date(2026, 11, 5), DECEMBER)[0] == (
+        "November 2026 changes from NOK 109.00 to NOK 85.00."
+    )
+    invoice_review.decide(KARI, line.id, "waive", "the first time", DECEMBER)
+    waived = invoice_preview.so_far(made.id, DECEMBER, "2026-11")
+    assert [(each.line_key, each.net_minor, each.because[-9:]) for each in waived.lines][2:] == [
+        ("overuse_requests", 0, "; waived.")
+    ]
+
+
 async def test_the_terms_are_read_otherwise_once_it_was_seen_what_that_changes(empty_store: str) -> None:
     final_october()
 
     async with at_the_desk() as desk:
         await desk.press("6", "P")
         await desk.until_seen("Prices › How the terms are read")
-        await desk.until_seen("overuse_mode review review")
+        await desk.until_seen("which licences of the month count: the most, the last or the first")
         await desk.press(*["down"] * 6, "enter")
         await desk.until_seen("review is chosen now; choose another.")
         await desk.press("a")
@@ -117,7 +145,7 @@ async def test_the_terms_are_read_otherwise_once_it_was_seen_what_that_changes(e
         await desk.write("agreed in the new terms")
         await desk.press("ctrl+s")
         await desk.until_seen("overuse_mode is auto from now on; drafts follow with the next run.")
-        assert desk.sees("overuse_mode auto review")
+        await desk.until_seen("overuse_mode auto (not review)")
 
     assert Event.select().order_by(Event.id.desc()).first().after == {
         "overuse_mode": "auto", "reason": "agreed in the new terms",
@@ -130,7 +158,7 @@ async def test_an_auditor_reads_it_and_changes_none_of_it(empty_store: str) -> N
     async with at_the_desk(AUDITOR) as desk:
         refusal = "aud (auditor) may not do this here; ask an operator."
         await desk.press("6", "P")
-        await desk.until_seen("overuse_mode review review")
+        await desk.until_seen("overuse_mode review what becomes")
         await desk.press("enter")
         assert desk.message == refusal
         await desk.press("5")

@@ -154,7 +154,9 @@ def _decide(situation: Situation) -> str | None:
 
 def _held_month(situation: Situation) -> str | None:
     month = situation.month if situation.month is not None else situation.row
-    return None if isinstance(month, MonthRow) and month.state == "held" else "This month is not held."
+    if not isinstance(month, MonthRow) or month.state != "held":
+        return "This month is not held."
+    return "It waits for a decision: approve or waive its lines (d), which lets it go." if month.waiting else None
 
 
 def _final_month(situation: Situation) -> str | None:

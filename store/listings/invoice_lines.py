@@ -63,9 +63,13 @@ class MonthSum:
     error: str
 
 
+# What is credited, what is owed for the month, what adjusts other months.
+_ORDER = "CASE WHEN v.line_key LIKE 'credit:%' THEN 0 WHEN v.line_key LIKE 'adj:%' THEN 2 ELSE 1 END, v.line_key"
+
+
 def ids(company_id: int, needle: str = "", limit: int | None = None) -> Ids:
     """The newest month first, its lines in the invoice's order."""
-    order = "v.month DESC, v.revision, v.line_key"
+    order = f"v.month DESC, v.revision, {_ORDER}"
     return read_ids("SELECT v.id FROM invoice_line v", _conditions(company_id, needle), order, limit)
 
 
@@ -73,7 +77,7 @@ def of_month(company_id: int, month: str, revision: int, needle: str = "", limit
     """The lines of one document, in its order."""
     conditions = _conditions(company_id, needle)
     conditions.add("v.month = ? AND v.revision = ?", month, revision)
-    return read_ids("SELECT v.id FROM invoice_line v", conditions, "v.line_key", limit)
+    return read_ids("SELECT v.id FROM invoice_line v", conditions, _ORDER, limit)
 
 
 def newer(company_id: int, needle: str, after_id: int) -> int:

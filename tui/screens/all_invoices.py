@@ -13,7 +13,7 @@ from store.listings.selection import Ids
 from store.rules import money
 from tui import cells, foreign
 from tui.background import begin
-from tui.screens.invoices import net, waiting
+from tui.screens.invoices import correction, net, waiting
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
 from tui.widgets.line import Line
@@ -35,7 +35,7 @@ class AllInvoices(Section):
         self.largest: dict[str, int] = {}
         self.sums = tuple(Line() for _ in range(_MOST))
         columns = (
-            Column("Company", 16, lambda row: foreign.text(row.company), grow=3),
+            Column("Company", 16, _company, grow=3),
             Column("State", 7, lambda row: cells.state(row.state)),
             Column("Net", 16, net, right=True),
             Column("", 12, self._bar, grow=1, below=110),
@@ -141,6 +141,12 @@ class AllInvoices(Section):
         width = _BAR if self.size.width >= 110 else 12
         eighths = max(1, min(width * 8, row.net_minor * width * 8 // largest))
         return Text("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip(), "cyan")
+
+
+def _company(row: MonthRow) -> Text:
+    """A correction is a row of its own."""
+    what = correction(row)
+    return Text.assemble((f"{what} ", "yellow"), foreign.text(row.company)) if what else foreign.text(row.company)
 
 
 def _sum(month: str, total: MonthTotal) -> Text:

@@ -17,7 +17,7 @@ from store.rules import money
 from tui import cells, foreign
 from tui.background import begin
 from tui.screens import billing_acts
-from tui.screens.invoices import unrated
+from tui.screens.invoices import correction, unrated
 from tui.screens.page import Page
 from tui.screens.section import Listing, Section
 from tui.surroundings import Surroundings
@@ -153,7 +153,7 @@ class MonthPage(Page):
 
     def places(self) -> list[str]:
         """Companies, the company, the month."""
-        return ["Companies", self.month.company, self.month.month]
+        return ["Companies", self.month.company, " ".join([self.month.month, correction(self.month)]).strip()]
 
     def company_id(self) -> int:
         """The month's."""

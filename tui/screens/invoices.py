@@ -35,6 +35,15 @@ def _gross(row: MonthRow) -> Text:
     return Text("") if unrated(row) else foreign.text(money.amount(row.gross_minor, row.currency))
 
 
+def correction(row: MonthRow) -> str:
+    """Such as "correction 1"; empty for a month as it was first invoiced."""
+    return f"correction {row.revision - 1}" if row.revision > 1 else ""
+
+
+def _note(row: MonthRow) -> Text:
+    return foreign.text(row.error, "red") if row.error else Text(correction(row), "yellow")
+
+
 def waiting(row: MonthRow) -> Text:
     """How many lines wait for a decision."""
     return Text(f"{row.waiting:,}", "yellow") if row.waiting else Text("")
@@ -48,7 +57,7 @@ _COLUMNS = (
     Column("With VAT", 15, _gross, right=True, wide=70),
     Column("Lines", 5, lambda row: cells.number(row.lines), right=True),
     Column("To decide", 9, waiting, right=True),
-    Column("Note", 8, lambda row: foreign.text(row.error, "red"), grow=1),
+    Column("Note", 8, _note, grow=1),
 )
 
 

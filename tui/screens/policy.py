@@ -30,13 +30,15 @@ class AnswerRow:
 
 
 def _chosen(row: AnswerRow) -> Text:
-    return foreign.text(row.chosen, "" if row.chosen == row.product else "yellow")
+    """What is chosen; the product's own behind it where that is another."""
+    if row.chosen == row.product:
+        return foreign.text(row.chosen)
+    return Text.assemble((row.chosen, "yellow"), (f" (not {row.product})", "dim"))
 
 
 _COLUMNS = (
     Column("Choice", 27, lambda row: foreign.text(row.question.name)),
-    Column("Chosen", 12, _chosen),
-    Column("Product's", 10, lambda row: foreign.text(row.product, "dim")),
+    Column("Chosen", 20, _chosen),
     Column("It decides", 24, lambda row: foreign.text(row.question.meaning), grow=1),
 )
 
@@ -49,6 +51,10 @@ class PolicyAnswers(Section):
 
     def __init__(self, desk: Surroundings) -> None:
         super().__init__(desk, Listing("choice", "choices", _COLUMNS, _ids, _rows))
+
+    def place(self) -> str:
+        """What the choice under the cursor decides, in full."""
+        return str(self.row.question.meaning) if self.row is not None else super().place()
 
     def do_answer(self) -> None:
         """Another one."""

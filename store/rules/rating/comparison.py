@@ -1,11 +1,12 @@
 """What other facts would change of a company's months: each rated as things stand, and as they would be."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from store.rules.money import amount
 from store.rules.price_lists import PriceList
 from store.rules.rating.facts import CompanyFacts, Policy
+from store.rules.rating.invoice import Invoice
 from store.rules.rating.rate import rate
 from store.rules.rating.sentences import month_words
 
@@ -26,14 +27,18 @@ def month_changes(
     months: Iterable[str],
     price_lists: Sequence[PriceList],
     policy: Policy,
+    settle: Callable[[Invoice], Invoice] = lambda invoice: invoice,
 ) -> tuple[MonthChange, ...]:
-    """One for each of the months, in their order. Refused when something is owed and no price list is in force."""
+    """One for each of the months, in their order. Refused when something is owed and no price list is in force.
+
+    `settle` puts in what people have decided about lines that wait.
+    """
     return tuple(
         MonthChange(
             month,
             before.currency,
-            rate(before, month, price_lists, policy).net_minor,
-            rate(after, month, price_lists, policy).net_minor,
+            settle(rate(before, month, price_lists, policy)).net_minor,
+            settle(rate(after, month, price_lists, policy)).net_minor,
         )
         for month in months
     )
