@@ -242,3 +242,20 @@ def test_what_others_wrote_does_not_speak_to_the_terminal(home: Home) -> None:
     assert [line for line in said.out.splitlines() if "expiry-notices" in line] == [
         "wrong  run        expiry-notices Europe/Oslo 2026-11-23: OperationalError: ‹001B›]52;c;c2VjcmV0‹0007›"
     ]
+
+
+def test_sandboxes_in_quarantine_are_named_with_what_to_do(well: Home) -> None:
+    with well.opened():
+        database.run_sql(
+            "INSERT INTO sandbox_hold (company_id, kind, reason, started_at, started_by)"
+            " SELECT id, CASE WHEN id = 2 THEN 'hold' ELSE 'quarantine' END, 'failures', 1, 'worker'"
+            " FROM company ORDER BY id LIMIT 4"
+        )
+
+    verdict, text = found(well)["sandboxes"]
+
+    assert verdict == "look"
+    assert text == (
+        "Not refreshed any more after failures in a row: 3 (fjell-1001, fjell-1003, skog-2001). Find out why "
+        "(`keydesk sandbox show COMPANY`), then run `keydesk sandbox again COMPANY`."
+    )

@@ -1,6 +1,6 @@
 """When is a sandbox not tried any more, who hears of it, and how does it go on?"""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from cast import NOON, OLAV
@@ -17,6 +17,8 @@ from sandbox_nights import (
     with_sandbox,
 )
 
+from jobs.letters import render
+from jobs.mail_preview import sample_contexts
 from store import events, markers, sandbox_holds
 from store.errors import Refused
 from store.listings import sandboxes
@@ -47,6 +49,19 @@ def test_after_three_failed_nights_in_a_row_no_night_is_due_and_the_one_mail_say
     )  # fmt: skip
     assert acts()[-2:] == ["sandbox.failed", "sandbox.quarantine"]
     assert events.verify().fault is None
+
+
+def test_the_mail_promises_no_next_night_when_there_is_none() -> None:
+    samples = sample_contexts()["sandbox_failed"]
+
+    failed, quarantined = (
+        render("sandbox_failed", samples[name], today=date(2026, 11, 23), now=NOON).text
+        for name in ("typical", "quarantined")
+    )
+
+    assert "It is tried again next night." in failed
+    assert "It is tried again next night." not in quarantined
+    assert "3 refreshes have failed in a row, so it is not tried again until we have" in quarantined
 
 
 def test_three_failed_tries_of_one_night_are_three_as_well(empty_store: str) -> None:

@@ -69,6 +69,15 @@ def test_a_hold_takes_what_is_due_and_leaves_what_runs(empty_store: str) -> None
     assert [state for _, _, state in states()] == ["done", "held"]
 
 
+def test_a_night_that_was_marked_while_the_hold_was_made_is_not_handed_out(empty_store: str) -> None:
+    people = with_sandbox()
+    sandbox_holds.hold(OLAV, people.nordlys.id, "demo week", None, BEFORE)
+    mark()
+    RefreshMarker.update(state="due").execute()  # as if its statement had not seen the hold yet
+
+    assert claim() == []
+
+
 def test_a_lease_that_runs_out_under_a_hold_leaves_a_held_night(empty_store: str) -> None:
     people = with_sandbox()
     mark()
