@@ -7,7 +7,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from store.database import run_sql
@@ -136,8 +138,9 @@ def owing(
     limits += "AND k.company_id BETWEEN ? AND ?" if companies else ""
     query = query.replace("{among}", limits)
     mails: list[Owing] = []
-    for _, rows in groupby(run_sql(query, values).fetchall(), key=lambda row: (row[0], row[4])):
-        mails.extend(_mails(list(rows), day, thresholds))
+    said: dict[int, dict[str, Any]] = {}
+    for _, rows in groupby(run_sql(query, values).fetchall(), key=itemgetter(0, 4)):
+        mails.extend(_mails(list(rows), day, tuple(thresholds), said))
     return mails
 
 
@@ -185,24 +188,38 @@ def noticed(row: Sequence[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mails(rows: list[Any], day: date, thresholds: Sequence[int]) -> Iterator[Owing]:
-    """The mails, at most one of each kind, of one company for one recipient; a key has a row for each of his roles."""
+def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[int, dict[str, Any]]) -> Iterator[Owing]:
+    """The mails, at most one of each kind, of one company for one recipient; a key has a row for each of his roles.
+
+    `said` keeps what is said of a key, which each of its recipients is told.
+    """
     company_id, company, zone, language, _, sent_to = rows[0][:6]
-    found = {row[6] for row in rows}
-    keys: dict[int, DueKey] = {}
+    expiring: dict[int, DueKey] = {}
+    expired: dict[int, DueKey] = {}
     for row in rows:
-        expires_on = date.fromisoformat(row[16])
-        threshold, covered = due_threshold(
-            thresholds, today=day, expires_on=expires_on, set_on=date.fromisoformat(row[9])
-        )
+        key_id = row[8]
+        expires_on, threshold, covered = _due(thresholds, day, row[16], row[9])
         if threshold is not None:
-            keys[row[8]] = DueKey(row[8], expires_on, threshold, covered, noticed(row[10:20]))
-    for kind in ("key_expired", "key_expiring"):
-        of_kind = tuple(key for key in keys.values() if (key.threshold < 0) == (kind == "key_expired"))
-        if of_kind:
+            if key_id not in said:
+                said[key_id] = noticed(row[10:20])
+            of_kind = expired if threshold < 0 else expiring
+            of_kind[key_id] = DueKey(key_id, expires_on, threshold, covered, said[key_id])
+    found = {row[6] for row in rows}
+    for kind, keys in (("key_expired", expired), ("key_expiring", expiring)):
+        if keys:
             yield Owing(
                 kind, company_id, company, zone, language, sent_to,
                 recipient_name=next((row[7] for row in rows if row[7]), ""),
                 roles=tuple(role for role in _ROLES if role in found),
-                keys=of_kind,
+                keys=tuple(keys.values()),
             )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _due(
+    thresholds: tuple[int, ...], day: date, expires_on: str, set_on: str
+) -> tuple[date, int | None, tuple[int, ...]]:
+    """What the rule says of all keys with these days; the expiry date, too."""
+    last_day = date.fromisoformat(expires_on)
+    threshold, covered = due_threshold(thresholds, today=day, expires_on=last_day, set_on=date.fromisoformat(set_on))
+    return last_day, threshold, covered
