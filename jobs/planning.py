@@ -14,6 +14,7 @@ from store.runs import EVERYWHERE, Planned
 from store.zones import ZoneInUse
 
 FARTHEST_LEAP = timedelta(days=7)
+APART = timedelta(seconds=30)  # by which the clocks of two machines may differ without a word
 MOST_MISSED = 366  # periods recorded as missed after a long downtime
 MOST_OWED = 24  # periods caught up in one pass; the next pass goes on
 
@@ -28,7 +29,7 @@ def judge(now: datetime, previous: datetime | None, max_seen: datetime | None) -
     """
     if max_seen is None:
         return "believed"
-    if now < max_seen:
+    if now < max_seen - APART:
         return "back"
     if previous is not None and now - max_seen > FARTHEST_LEAP:
         return "leap"
@@ -84,6 +85,10 @@ class Planner:
         self.timetable = timetable
         self.previous: datetime | None = None
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
+
+    def verdict(self, now: datetime) -> Verdict:
+        """Whether the clock is to be believed at this instant, whatever the last plan found."""
+        return judge(now, self.previous, clock_seen.latest())
 
     def plan(self, now: datetime) -> Plan:
         """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""

@@ -142,7 +142,7 @@ class Worker:
 
     def _run_due(self, clock: Clock) -> tuple[int, int]:
         done = failed = 0
-        while not self._stopping.is_set() and self._held is None:
+        while not self._stopping.is_set() and self._held is None and self._verdict != "leap":
             run = runs.claim(self.name, tuple(self._jobs), clock())
             if run is None:
                 break
@@ -193,7 +193,8 @@ class Worker:
 
     def _empty(self, name: str, clock: Clock) -> int:
         taken = 0
-        if restored.held() is not None:
+        # As of a clock that leapt, every warning would come too late and be withdrawn.
+        if restored.held() is not None or self._planner.verdict(clock()) == "leap":
             return taken
         if name == "mails" and name in self._cut_short:
             outgoing.bury(self.name, clock())

@@ -180,7 +180,7 @@ def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteFile:
             ("foreign_keys", 1),
             ("synchronous", "full"),  # what was acknowledged survives a power cut, not only kill -9
             ("cache_size", -65536),
-            ("mmap_size", 1 << 30),  # pages are read where the kernel has them: a sixth less CPU at a million keys
+            ("mmap_size", 0),  # a mapped file that is cut short, or a disk that fails, kills the process (SIGBUS)
             ("temp_store", "memory"),
             ("secure_delete", 1),  # what was erased is not left in free pages
         ),
@@ -214,7 +214,17 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
             )
     host = options.pop("host", "") or unquote(parts.hostname or "") or os.environ.get("PGHOST", "")
     loopback = all(one in _LOOPBACK or one.startswith("/") for one in host.split(","))
-    options["options"] = f"{options.get('options', '')} -c lock_timeout={lock_wait_seconds}s".strip()
+    # A program that is paused in the middle of a transaction does not keep the others waiting for ever.
+    given = f"-c idle_in_transaction_session_timeout=300s {options.get('options', '')}".strip()
+    options["options"] = f"{given} -c lock_timeout={lock_wait_seconds}s"
+    # A server that has vanished without a word is noticed within a minute, and not after a quarter of an hour.
+    network = {
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }
+    options = network | options
     mode = options.pop("sslmode", "prefer" if loopback else "")
     if not loopback and mode != "verify-full":
         raise SettingsWrong(

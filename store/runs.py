@@ -21,6 +21,7 @@ from store.tables import Run
 
 LEASE = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=1)
+_NEVER_SO_LATE = timedelta(hours=2)  # no lease and no wait ends later; what says so was written by a clock gone wrong
 EVERYWHERE = "all"  # the scope of a job for which the time zone does not matter
 
 
@@ -138,8 +139,8 @@ def known_periods(job: str, scope: str) -> frozenset[str]:
 
 _CLAIMABLE = """
     SELECT ready.id FROM run AS ready
-    WHERE ready.state IN ('due', 'running') AND ready.not_before <= ? AND (ready.state = 'due' OR ready.lease_until < ?)
-      AND ready.job IN ({jobs})
+    WHERE ready.state IN ('due', 'running') AND (ready.not_before <= ? OR (ready.attempt > 0 AND ready.not_before > ?))
+      AND (ready.state = 'due' OR ready.lease_until < ? OR ready.lease_until > ?) AND ready.job IN ({jobs})
       AND NOT EXISTS (
         SELECT 1 FROM run AS ahead WHERE ahead.job = ready.job AND ahead.scope = ready.scope
         AND ahead.period < ready.period AND ahead.state IN ('due', 'running'))
@@ -153,7 +154,8 @@ _TAKE = """
 def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEASE) -> RunRow | None:
     """Take the oldest run of these jobs that is due, or whose worker let its lease run out; None when there is none."""
     wanted = _CLAIMABLE.format(jobs=", ".join("?" * len(jobs)))
-    which = (seconds(now), seconds(now), *jobs)
+    never = seconds(now + max(_NEVER_SO_LATE, 2 * lease))
+    which = (seconds(now), never, seconds(now), never, *jobs)
     taken = (owner, seconds(now + lease), seconds(now))
 
     def take() -> RunRow | None:
@@ -233,9 +235,12 @@ def put_back(owner: str) -> int:
 
 def return_leases(now: datetime) -> int:
     """Make due again what a dead worker held. Gives how many runs."""
-    text = "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL WHERE state = 'running' AND lease_until < ?"
+    text = (
+        "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL "
+        "WHERE state = 'running' AND (lease_until < ? OR lease_until > ?)"
+    )
     with session(), writing():
-        return int(run_sql(text, (seconds(now),)).rowcount)
+        return int(run_sql(text, (seconds(now), seconds(now + _NEVER_SO_LATE))).rowcount)
 
 
 def forget(job: str, before: datetime) -> int:

@@ -1,0 +1,167 @@
+"""What do workers do whose clocks are put back, leap ahead, drift or differ? Nothing twice, nothing too early."""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+from cast import LONG_AGO, NOON, arrive, enable, key_of
+from smtp_server import smtp_server
+from worker_log import Said
+
+from jobs import queues
+from jobs.delivery import Sender
+from jobs.json_log import JsonLog
+from jobs.periods import EachDay
+from jobs.schedule import TIMETABLE, Job
+from jobs.smtp_session import SmtpSession
+from jobs.worker import Worker
+from store import clock_seen, runs
+from store.actors import Actor
+from store.runs import LeaseLost, Planned
+from store.tables import Email, Notice, Run, Setting
+from store.tables import Worker as WorkerRow
+
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+OLAV = Actor("olav", "operator", "test")
+TEA = Job("tea", "Each day, tea.", "all", EachDay(hour=lambda _: 1), "latest", body=lambda _run, _now: _pour())
+
+
+def _pour() -> int:
+    Setting.create(name=f"cup {cups() + 1}", value="")
+    return 1
+
+
+def cups() -> int:
+    return int(Setting.select().where(Setting.name.startswith("cup ")).count())
+
+
+def worker(said: Said | None = None) -> Worker:
+    return Worker(timetable=[TEA], log=JsonLog(said or Said()), version="0.1.0")
+
+
+def ledger() -> list[tuple[str, str]]:
+    return [(row.period, row.state) for row in Run.select().order_by(Run.period)]
+
+
+def claimed(owner: str, now: datetime) -> runs.RunRow:
+    run = runs.claim(owner, ["tea"], now)
+    assert run is not None
+    return run
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), 3 * DAY])
+def test_a_clock_that_was_put_back_plans_nothing_until_it_is_where_it_was(empty_store: str, back: timedelta) -> None:
+    arrive()
+    said = Said()
+    tea = worker(said)
+    tea.once(NOON)
+
+    passes = [tea.once(NOON - back + number * timedelta(hours=1)) for number in range(back // timedelta(hours=1) + 1)]
+    tea.once(NOON + DAY)
+
+    assert {one.verdict for one in passes[:-1]} == {"back"}
+    assert (passes[-1].verdict, sum(one.done for one in passes)) == ("believed", 0)
+    assert ledger() == [("2026-11-23", "done"), ("2026-11-24", "done")]
+    assert [fact["verdict"] for fact in said.named("clock.judged")] == ["back", "believed"]
+
+
+@pytest.mark.parametrize("ahead", [9 * DAY, 20 * 365 * DAY])
+def test_a_clock_that_leaps_runs_sends_and_withdraws_nothing_and_comes_back_as_if_nothing_had_been(
+    empty_store: str, ahead: timedelta
+) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    Email.delete().execute()
+    key_of(people.ase, expires_on=date(2026, 12, 1), now=LONG_AGO)
+    Email.delete().execute()
+    jobs = [job for job in TIMETABLE if job.name == "expiry-notices"]
+    with smtp_server() as relay:
+        mails = queues.mails(lambda: SmtpSession("localhost", relay.port, tls="none"), Sender("keys@fjord.example", ""))
+        told = Worker(queues={"mails": mails}, timetable=jobs, log=JsonLog(Said()), version="0.1.0")
+        before = told.once(datetime(2026, 11, 23, 4, tzinfo=NOON.tzinfo))  # owed; the mails wait for seven o'clock
+        leapt = [told.once(NOON + ahead), told.once(NOON + ahead + MINUTE)]
+        states = {mail.state for mail in Email.select()}
+        told.once(NOON)
+
+        assert (before.done, before.taken, states) == (2, {"mails": 0}, {"queued"})
+        assert [(one.verdict, one.done, one.taken) for one in leapt] == [("leap", 0, {"mails": 0})] * 2
+        assert [received.recipient for received in relay.received] == ["ase@nordlys.example"]
+    assert Notice.select().count() == 1
+
+
+def test_a_machine_that_slept_for_a_week_catches_up_when_it_wakes(empty_store: str) -> None:
+    arrive()
+    tea = worker()
+    tea.once(NOON)
+
+    woken = tea.once(NOON + 7 * DAY)
+
+    assert (woken.verdict, woken.done) == ("believed", 1)
+    assert [state for _, state in ledger()] == ["done", *["missed"] * 6, "done"]
+
+
+@pytest.mark.parametrize("drift", [timedelta(seconds=-20), timedelta(seconds=20)])
+def test_a_clock_that_drifts_is_believed_and_each_day_comes_once(empty_store: str, drift: timedelta) -> None:
+    arrive()
+    tea = worker()
+
+    passes = [tea.once(NOON + number * (timedelta(hours=1) + drift)) for number in range(24 * 5)]
+
+    assert {one.verdict for one in passes} == {"believed"}
+    assert cups() == len(ledger()) == sum(one.done for one in passes)
+    assert {state for _, state in ledger()} == {"done"}
+
+
+def test_two_workers_whose_clocks_are_five_minutes_apart_do_each_day_once(empty_store: str) -> None:
+    arrive()
+    ahead = worker()
+    ahead.once(NOON + 5 * MINUTE)
+    WorkerRow.update(host="another").execute()
+    behind = worker()
+
+    for hour in range(1, 24 * 4):
+        now = NOON + hour * timedelta(hours=1)
+        (behind if hour % 2 else ahead).once(now if hour % 2 else now + 5 * MINUTE)
+        (ahead if hour % 2 else behind).once(now + 5 * MINUTE if hour % 2 else now)
+
+    days = ["2026-11-23", "2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"]
+    assert ledger() == [(day, "done") for day in days]
+    assert cups() == 5
+
+
+@pytest.mark.parametrize("apart", [timedelta(seconds=30), timedelta(seconds=31)])
+def test_half_a_minute_between_two_machines_is_not_worth_a_word(empty_store: str, apart: timedelta) -> None:
+    arrive()
+    clock_seen.set_to(NOON + apart)
+
+    assert worker().once(NOON).verdict == ("believed" if apart == timedelta(seconds=30) else "back")
+
+
+def test_a_lease_that_a_clock_far_ahead_has_written_holds_nothing_up(empty_store: str) -> None:
+    runs.plan([Planned("tea", "all", "2026-11-23", "due", NOON, {})], NOON)
+    wrong = claimed("ahead", NOON)
+    runs.extend(wrong, NOON + 20 * 365 * DAY)  # the clock was stepped during the run
+
+    right = claimed("right", NOON + MINUTE)
+    runs.execute(right, lambda _run, _now: _pour(), NOON + MINUTE)
+
+    with pytest.raises(LeaseLost):
+        runs.execute(wrong, lambda _run, _now: _pour(), NOON + 20 * 365 * DAY)
+    assert cups() == 1
+
+
+def test_a_wait_that_a_clock_far_ahead_has_written_is_not_waited_for(empty_store: str) -> None:
+    runs.plan([Planned("tea", "all", "2026-11-23", "due", NOON, {})], NOON)
+    runs.fail(claimed("ahead", NOON), "no water", NOON + 9 * DAY)
+
+    assert claimed("right", NOON + MINUTE).attempt == 2
+
+
+def test_a_run_whose_clock_is_put_back_in_the_middle_is_finished_or_taken_over_but_done_once(empty_store: str) -> None:
+    runs.plan([Planned("tea", "all", "2026-11-23", "due", NOON, {})], NOON)
+    first = claimed("one", NOON)
+
+    too_early = runs.claim("two", ["tea"], NOON - timedelta(hours=1))
+    runs.execute(first, lambda _run, _now: _pour(), NOON - timedelta(hours=1))
+
+    assert (too_early, runs.claim("two", ["tea"], NOON + DAY), cups()) == (None, None, 1)
