@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 _LOOKS_EVERY: Final = 1.0  # seconds; a deadline that is nearer wakes the thread
+_AGAIN_AFTER: Final = 0.1
 
 
 class Deadline:
-    """Calls `expired` in its thread when the time that was set has passed. Set, lifted and set again all day long.
+    """Calls `expired` in its thread when the time that was set has passed, and again until it is lifted.
 
+    What was begun anew at that very moment ends as well. Set, lifted and set again all day long.
     One thread, begun with the first deadline: a thread for each mail would cost more than the mail.
     """
 
@@ -36,7 +38,8 @@ class Deadline:
 
     def lift(self) -> None:
         """No deadline until the next one is set."""
-        self._at = float("inf")
+        with self._changed:
+            self._at = float("inf")
 
     def close(self) -> None:
         """End the thread."""
@@ -51,7 +54,7 @@ class Deadline:
             while not self._closed:
                 left = self._at - time.monotonic()
                 if left <= 0:
-                    self._at = float("inf")
                     self.has_passed = True
                     self._expired()
-                self._changed.wait(min(_LOOKS_EVERY, left) if left > 0 else _LOOKS_EVERY)
+                    left = _AGAIN_AFTER
+                self._changed.wait(min(_LOOKS_EVERY, left))
