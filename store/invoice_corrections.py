@@ -147,8 +147,9 @@ def _correction(company: Company, final: InvoiceMonth, now: datetime) -> Correct
     )
     credit = _credits(standing, [invoice_rows.row_of(line, final.currency) for line in result.credit])
     own = {row["line_key"]: row for row in standing if row["month"] == month}
+    decided = _decided(standing)
     billed = [
-        invoice_rows.as_decided(invoice_rows.row_of(line, final.currency), own.get(line.line_key))
+        invoice_rows.as_decided(invoice_rows.row_of(line, final.currency), decided.get(line.line_key))
         for line in result.rebill.lines
     ]
     rebill = [
@@ -173,6 +174,18 @@ def _correction(company: Company, final: InvoiceMonth, now: datetime) -> Correct
         totals={name: taken[name] + added[name] for name in taken},
         explain=explain,
     )
+
+
+def _decided(standing: Sequence[Row]) -> dict[str, Row]:
+    """What was decided about each line, its adjustments in later months counted in; nothing where answers differ."""
+    about: dict[str, list[Row]] = {}
+    for row in standing:
+        about.setdefault(invoice_rows.owner(row)[1], []).append(row)
+    return {
+        line_key: {**rows[-1], "decided_minor": sum(map(invoice_rows.settled, rows))}
+        for line_key, rows in about.items()
+        if len({row["status"] for row in rows}) == 1
+    }
 
 
 def outstanding(company_id: int, month: str) -> list[Row]:

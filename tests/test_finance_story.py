@@ -16,8 +16,20 @@ from billing_documents import NORWEGIAN
 from cast import LONG_AGO, OLAV, PEPPERS, Cast, arrive, enable, key_of
 from test_invoices import PRICES
 
-from store import invoice_corrections, invoice_documents, invoice_preview, invoices, keys, licences, prices, usage
+from store import (
+    invoice_corrections,
+    invoice_documents,
+    invoice_preview,
+    invoice_review,
+    invoice_verify,
+    invoices,
+    keys,
+    licences,
+    prices,
+    usage,
+)
 from store.exports import csv_file, ubl
+from store.exports.document import InvoiceDocument
 from store.rules.money import to_minor
 from store.tables import CompanyBilling, Email, InvoiceLine, InvoiceMonth, Licence
 from store.usage_files.lines import UsageFile
@@ -26,8 +38,8 @@ MONTH = "2026-11"
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 
 
-def at(day: int, hour: int = 10, month: int = 11) -> datetime:
-    return datetime(2026, month, day, hour, tzinfo=UTC)
+def at(day: int, hour: int = 10, month: int = 11, year: int = 2026) -> datetime:
+    return datetime(year, month, day, hour, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -52,21 +64,31 @@ def told(cast: Cast, tmp_path: Path, name: str, key: keys.Key, day: int, request
     usage.take(OLAV, [UsageFile(name, file)], now)
 
 
-def everywhere(cast: Cast) -> set[int]:
-    """The final month's net in minor units, as the stored lines, the month, the CSV and the UBL have it."""
-    lines = InvoiceLine.select().where(InvoiceLine.company == cast.nordlys.id, InvoiceLine.month == MONTH)
-    month = InvoiceMonth.get(InvoiceMonth.company == cast.nordlys.id, InvoiceMonth.month == MONTH)
-    (document,) = list(invoice_documents.documents(MONTH, "nordlys"))
-    rows = list(csv.DictReader(io.StringIO(csv_file.write([document]).decode("utf-8-sig"))))
-    net = next(name for name in rows[0] if name.startswith("net_minor"))
-    tree = ET.fromstring(ubl.write(document, NORWEGIAN))
-    total = next(element.text or "" for element in tree.iter(f"{CBC}TaxExclusiveAmount"))
+def everywhere(cast: Cast, month: str = MONTH) -> set[int]:
+    """The final month's net in minor units, corrections included: of the lines, the months, the mails, CSV and UBL."""
+    lines = InvoiceLine.select().where(InvoiceLine.company == cast.nordlys.id, InvoiceLine.month == month)
+    months = InvoiceMonth.select().where(InvoiceMonth.company == cast.nordlys.id, InvoiceMonth.month == month)
+    mails = Email.select().where(Email.kind == "invoice_lines", Email.recipient == "ase@nordlys.example")
+    documents = list(invoice_documents.documents(month, "nordlys"))
+    rows = csv.DictReader(io.StringIO(csv_file.write(documents).decode()))
     return {
         sum(line.net_minor for line in lines if line.status != "needs_review"),
-        month.net_minor,
-        sum(int(row[net]) for row in rows),
-        to_minor(total, "NOK"),
+        sum(row.net_minor for row in months),
+        sum(
+            to_minor(mail.context["net"][4:].replace(",", ""), "NOK")
+            for mail in mails
+            if mail.context["month"] == month
+        ),
+        sum(int(row["net_minor"]) for row in rows),
+        sum(excluding_tax(document) for document in documents),
     }
+
+
+def excluding_tax(document: InvoiceDocument) -> int:
+    """What the e-invoice says; a credit note says what it takes back in positive amounts."""
+    tree = ET.fromstring(ubl.write(document, NORWEGIAN))
+    net = to_minor(next(element.text or "" for element in tree.iter(f"{CBC}TaxExclusiveAmount")), "NOK")
+    return -net if document.kind == "credit-note" else net
 
 
 def test_at_each_step_every_view_of_the_month_says_the_same(cast: Cast, tmp_path: Path) -> None:
@@ -95,9 +117,33 @@ def test_at_each_step_every_view_of_the_month_says_the_same(cast: Cast, tmp_path
     mail = Email.get(Email.kind == "invoice_lines")
     assert (mail.context["net"], mail.context["gross"]) == ("NOK 124.00", "NOK 155.00")
 
-    Licence.update(licences=2).where(Licence.licences == 3).execute()  # it was never bought: put right in the source
-    correction = invoice_corrections.credit_and_rebill(OLAV, company, MONTH, "the third licence", at(7, 3, month=12))
+    told(cast, tmp_path, "late.jsonl", first.key, 15, 50_000, at(9, month=12))
+    before_draft = invoice_preview.so_far(company, at(31, month=12))
+    invoices.draft_month(company, "2026-12", at(1, 3, month=1, year=2027))
+    late = InvoiceLine.get(InvoiceLine.line_key == f"adj:{MONTH}:overuse_requests")
+    assert (late.net_minor, late.status, late.corrects) == (12000, "needs_review", f"{MONTH}/overuse_requests")
+    assert [line.net_minor for line in before_draft.lines if line.line_key == late.line_key] == [12000]
+    invoice_review.decide(OLAV, late.id, "approve", "announced on the 10th", at(2, month=1, year=2027))
+    invoices.finalise_month(company, "2026-12", at(4, 3, month=1, year=2027))
+    assert everywhere(cast, "2026-12") == {19500}  # 3 licences, and the overuse of November
 
-    assert sum(line["net_minor"] for line in correction.credit) == -12400
-    assert sum(line["net_minor"] for line in correction.rebill) == 9900  # 2 x 25.00 + 49.00
-    assert invoices.rate(company, MONTH, at(7, 3, month=12)).net_minor == 9900
+    Licence.update(licences=2).where(Licence.licences == 3).execute()  # it was never bought: put right in the source
+    found = at(7, 3, month=1, year=2027)
+    seen = invoice_corrections.preview(company, MONTH, found)
+    correction = invoice_corrections.credit_and_rebill(OLAV, company, MONTH, "the third licence", found)
+
+    assert seen.rows == correction.rows
+    assert sum(line["net_minor"] for line in correction.credit) == -12400 - 12000
+    assert [(line["line_key"], line["net_minor"], line["status"]) for line in correction.rebill] == [
+        ("access", 5000, "ok"),
+        ("extra_test_key", 4900, "ok"),
+        ("overuse_requests", 12000, "approved"),  # of the same amount as what was approved in December
+    ]
+    assert everywhere(cast) == {12400 - 24400 + 21900}
+    assert everywhere(cast, "2026-12") == {19500}
+    assert [(document.number, document.corrects) for document in invoice_documents.documents(MONTH)] == [
+        ("nordlys-2026-11", ""),
+        ("nordlys-2026-11-C2", "nordlys-2026-11"),
+        ("nordlys-2026-11-R2", "nordlys-2026-11"),
+    ]
+    assert list(invoice_verify.verify(MONTH)) == []

@@ -233,26 +233,26 @@ def test_a_correction_takes_back_what_later_months_adjusted(cast: Cast) -> None:
     line = InvoiceLine.get(InvoiceLine.line_key == "adj:2026-11:overuse_requests")
     invoice_review.decide(OLAV, line.id, "approve", "Fine.", JANUARY)
     invoices.finalise_month(cast.nordlys.id, "2026-12", JANUARY + timedelta(days=3))
-    Licence.update(licences=10).execute()
+    Licence.update(licences=5).execute()
     Email.delete().execute()
 
     done = invoice_corrections.credit_and_rebill(
-        OLAV, cast.nordlys.id, "2026-11", "Ten, not twelve.", JANUARY + timedelta(days=5)
+        OLAV, cast.nordlys.id, "2026-11", "Five, not twelve.", JANUARY + timedelta(days=5)
     )
 
-    assert done.sentence("2026-11") == "November 2026 changes from NOK 420.00 to NOK 250.00."
+    assert done.sentence("2026-11") == "November 2026 changes from NOK 420.00 to NOK 125.00."
     rows = InvoiceLine.select().where(InvoiceLine.revision == 2).order_by(InvoiceLine.id)
     assert [(row.month, row.line_key, row.net_minor, row.corrects) for row in rows] == [
         ("2026-11", "credit:access", -30000, "2026-11#1/access"),
         ("2026-11", "credit:overuse_requests", -6000, "2026-11#1/overuse_requests"),
         ("2026-11", "credit:adj:2026-11:overuse_requests", -6000, "2026-12#1/adj:2026-11:overuse_requests"),
-        ("2026-11", "access", 25000, "2026-11#1/access"),
+        ("2026-11", "access", 12500, "2026-11#1/access"),
     ]
-    # With ten users less is included, so the overuse is another amount, and asked about anew.
-    assert [(row["line_key"], row["net_minor"]) for row in done.undecided] == [("overuse_requests", 12000)]
-    assert Email.get().context["net"] == "NOK -170.00"
+    # With five users less is included, so the overuse is another amount, and asked about anew.
+    assert [(row["line_key"], row["net_minor"]) for row in done.undecided] == [("overuse_requests", 18000)]
+    assert Email.get().context["net"] == "NOK -295.00"
     invoices.draft_month(cast.nordlys.id, "2027-01", JANUARY + timedelta(days=31))
-    assert ("adj:2026-11:overuse_requests", "needs_review", 12000) in lines("2027-01")
+    assert ("adj:2026-11:overuse_requests", "needs_review", 18000) in lines("2027-01")
     assert list(invoice_verify.verify("2026-11")) == []
 
 
