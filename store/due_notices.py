@@ -69,6 +69,15 @@ REACH = """
      WHERE ie.integration_id = due.integration_id
 """
 
+# The same asked the other way round, of the key `k`, its integration `i` and one address (`n.recipient`).
+REACHES = """
+    EXISTS (SELECT 1 FROM company_user u
+             WHERE u.id = k.resource_id AND u.deactivated_at IS NULL AND lower(u.email_ascii) = n.recipient)
+ OR EXISTS (SELECT 1 FROM integration_user iu JOIN company_user u ON u.id = iu.user_id
+             WHERE iu.integration_id = i.id AND u.deactivated_at IS NULL AND lower(u.email_ascii) = n.recipient)
+ OR EXISTS (SELECT 1 FROM integration_email ie WHERE ie.integration_id = i.id AND lower(ie.ascii) = n.recipient)
+"""
+
 _KEYS_A_PAGE = 1000
 _MOST_NAMED = 30_000  # PostgreSQL takes no more than 65,535 values with a statement
 _WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "

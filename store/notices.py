@@ -7,7 +7,7 @@ from typing import Any
 
 from store import due_notices, notice_mails
 from store.database import backend, run_sql, session, transact, writing
-from store.due_notices import REACH, Owing, noticed, owing
+from store.due_notices import REACHES, Owing, noticed, owing
 from store.errors import KeydeskError
 from store.fields import canonical, instant, seconds
 from store.mail_kinds import DIGESTS, KEYS_TOLD
@@ -239,7 +239,7 @@ def _judged(email: Email, now: datetime) -> tuple[dict[str, Any], list[tuple[int
     fallen: list[tuple[int, int]] = []
     more, zone = 0, context["zone"]
     first_reason = "the keys of this mail were taken out of it"
-    for row in run_sql(_TRUTH, (email.id, email.id)):
+    for row in run_sql(_TRUTH, (email.id,)):
         zone = row[7]
         reason = _why_not(row, calendar.local_day(now, calendar.zone(zone)))
         if reason is not None:
@@ -325,17 +325,9 @@ _COVERED_BY_NOTHING = """
 """
 
 _TRUTH = """
-    WITH due AS (
-        SELECT k.id AS key_id, k.resource_id, i.id AS integration_id
-          FROM notice n
-          JOIN api_key k ON k.id = n.key_id
-          JOIN integration i ON i.company_id = k.company_id AND i.code = 'api_access'
-         WHERE n.email_id = ? AND n.state = 'mailed'
-    ),
-    reach AS ({reach})
     SELECT n.id, n.threshold, n.expires_on, k.revoked_at IS NOT NULL, k.rotated_at IS NOT NULL,
            i.enabled_at IS NULL, c.deactivated_at IS NOT NULL, c.time_zone,
-           EXISTS (SELECT 1 FROM reach r WHERE r.key_id = k.id AND r.address = n.recipient),
+           n.recipient <> '' AND ({reaches}),
            k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on, l.at, l.address, l.uses, k.id
       FROM notice n
       JOIN api_key k ON k.id = n.key_id
@@ -345,7 +337,7 @@ _TRUTH = """
       LEFT JOIN last_use l ON l.key_id = k.id
      WHERE n.email_id = ? AND n.state = 'mailed'
      ORDER BY k.expires_on, k.id
-""".replace("{reach}", REACH)
+""".replace("{reaches}", REACHES)
 
 _UNREACHABLE = """
     SELECT k.id, c.id, c.name, k.label, k.first, k.last, n.expires_on, n.threshold, n.created_at
