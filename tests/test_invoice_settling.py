@@ -4,11 +4,11 @@ import json
 from datetime import date, timedelta
 
 import pytest
-from cast import Cast
+from cast import Cast, enable
 from invoice_desk import NOVEMBER_1, NOVEMBER_23, OCTOBER_5, Desk, october
 
 from store import database, invoices, policy_preview
-from store.tables import Event, InvoiceLine, Key, UsageBatch, UsageDay
+from store.tables import Company, Event, InvoiceLine, InvoiceMonth, Key, UsageBatch, UsageDay
 
 
 @pytest.fixture
@@ -62,6 +62,27 @@ def test_a_line_that_is_not_there_and_one_of_a_draft_are_told(desk: Desk, cast: 
     assert desk.refused("invoice", "hold-back", "nordlys", "2026-10", "access", "--reason", "x") == (
         "The line access of 2026-10 is a draft, which is not transferred anyhow; wait until the month is final."
     )
+
+
+# What a run leaves to a person
+
+
+def test_a_run_names_the_months_that_are_held_and_those_that_could_not_be_rated(desk: Desk, cast: Cast) -> None:
+    with database.session():
+        InvoiceMonth.update(state="held", error="The total is negative.").execute()
+        Company.update(price_list="OLD").where(Company.id == cast.sydlys).execute()
+        enable(cast.sydlys, cast.dorte)
+
+    status, out, err = desk("run", "invoice-lines")
+
+    assert (status, out) == (1, "2 runs of invoice-lines done, 0 failed.\n")
+    assert err.splitlines() == [
+        (
+            "keydesk: 2026-10 of Sydlys ApS waits: No price list OLD in DKK is in force for 2026-10; publish one with "
+            "`keydesk prices publish`."
+        ),
+        "keydesk: 2026-10 of Nordlys AS is held: The total is negative.",
+    ]
 
 
 # How the terms are read

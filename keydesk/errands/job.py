@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from typing import Any
 
@@ -75,8 +76,9 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     done = worker.run_due(now)
     worker.end(now)
     elsewhere = _by_other_workers(job, scenes, log.ran)
-    parked = _parked({scene.period for scene in scenes}) if job.name.startswith("invoice-") else []
-    for line in parked:
+    months: set[str] = {scene.period for scene in scenes} if job.name.startswith("invoice-") else set()
+    parked = _waiting(months, "parked")
+    for line in (*parked, *_waiting(months, "held")):
         sys.stderr.write(f"keydesk: {visible(line)}\n")
     sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed{_told(elsewhere)}.\n")
     return int(done.failed > 0 or bool(parked) or any(run.state != "done" for run in elsewhere))
@@ -102,11 +104,12 @@ def _told(elsewhere: Sequence[RunRow]) -> str:
     return f"; a worker that is up was quicker with {', '.join(f'{states[state]} {state}' for state in sorted(states))}"
 
 
-def _parked(months: set[str]) -> list[str]:
-    """Whose month could not be rated, and why; the others have theirs."""
-    found = InvoiceMonth.select().where(InvoiceMonth.state == "parked", InvoiceMonth.month.in_(months))
+def _waiting(months: AbstractSet[str], state: str) -> list[str]:
+    """Whose month could not be rated, or is held for a person, and why; the others have theirs."""
+    found = InvoiceMonth.select().where(InvoiceMonth.state == state, InvoiceMonth.month.in_(months))
+    word = "waits" if state == "parked" else "is held"
     return [
-        f"{month.month} of {month.company.name} waits: {month.error}"
+        f"{month.month} of {month.company.name} {word}: {month.error}"
         for month in found.order_by(InvoiceMonth.month, InvoiceMonth.company)
     ]
 
