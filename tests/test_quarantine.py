@@ -189,11 +189,11 @@ def test_another_try_that_nobody_takes_before_the_next_night_leaves_a_failed_one
     assert RefreshMarker.get(RefreshMarker.night == NIGHT).message == "disk full"
 
 
-@pytest.mark.parametrize("minutes", [-5, 0, 24 * 60 + 1])
-def test_another_try_is_a_minute_to_a_day_away(empty_store: str, minutes: int) -> None:
+def test_another_try_is_a_minute_to_a_day_away(empty_store: str) -> None:
     with_sandbox()
     mark()
     (taken,) = claim()
 
-    with pytest.raises(Refused, match="1 to 1,440 minutes"):
-        markers.fail(OLAV, taken.token, "disk full", TWO_OCLOCK, retry_in=timedelta(minutes=minutes))
+    for minutes in (-5, 0, 24 * 60 + 1):
+        with pytest.raises(Refused, match="1 to 1,440 minutes"):
+            markers.fail(OLAV, taken.token, "disk full", TWO_OCLOCK, retry_in=timedelta(minutes=minutes))

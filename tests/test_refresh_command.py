@@ -15,7 +15,7 @@ from sandbox_nights import HALF_AN_HOUR, NIGHT, claim, failures_mailed, mark, st
 
 from jobs import refresh_command
 from jobs.refresh_command import Command, Ended
-from jobs.sandbox_refresh import refresh_next
+from jobs.sandbox_refresh import Refreshed, refresh_next
 from store.tables import RefreshMarker
 
 LEFT_OUT = "The command was ended because its claim could not be held."
@@ -71,12 +71,10 @@ def worker_of(command: Command) -> Iterator[int]:
         os.waitpid(child, 0)
 
 
-def run_command(program: str, *, limit: timedelta = HALF_AN_HOUR, stop: bool = False) -> tuple[str, str]:
-    """What becomes of the marker when the command is this Python program."""
-    command = Command((sys.executable, "-c", program), limit)
-    refreshed = refresh_next(command, lambda: NOON, "worker-1", lambda: stop)
-    assert refreshed is not None
-    return refreshed.state, refreshed.message
+def run_python(program: str) -> Ended:
+    """What becomes of a command that is this Python program."""
+    command = Command((sys.executable, "-I", "-S", "-c", program), HALF_AN_HOUR)
+    return refresh_command.run(command, {}, lambda: True, lambda: False)
 
 
 def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standard_input(
@@ -85,13 +83,14 @@ def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standar
     with_sandbox()
     mark()
     seen = tmp_path / "seen.json"
+    command = Command(("sh", "-c", f"cat > {seen}; echo 412 tables"), HALF_AN_HOUR)
 
-    outcome = run_command(f"import sys; open({str(seen)!r}, 'w').write(sys.stdin.read()); print('412 tables')")
+    refreshed = refresh_next(command, lambda: NOON, "worker-1")
 
-    assert outcome == ("done", "412 tables")
+    assert refreshed == Refreshed("nordlys", NIGHT, "done", "412 tables")
     assert seen.read_text() == '{"company": "nordlys", "name": "Nordlys AS", "night": "2026-11-23", "attempt": 1}\n'
     assert states() == [("nordlys", NIGHT, "done")]
-    assert refresh_next(Command(("true",), HALF_AN_HOUR), lambda: NOON, "worker-1") is None
+    assert refresh_next(command, lambda: NOON, "worker-1") is None
 
 
 @pytest.mark.parametrize(
@@ -106,22 +105,20 @@ def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standar
         ("import sys; sys.stdout.buffer.write(b'x' * 5000 + b'\\0\\xff'); sys.exit(1)", "x" * 499 + "\ufffd"),
     ],
 )
-def test_a_command_that_ends_badly_has_failed_with_its_last_words(empty_store: str, program: str, message: str) -> None:
-    with_sandbox()
-    mark()
-
-    assert run_command(program) == ("failed", message)
-    assert RefreshMarker.get().message == message
+def test_a_command_that_ends_badly_has_failed_with_its_last_words(program: str, message: str) -> None:
+    assert run_python(program) == Ended("failed", message)
 
 
-def test_a_command_that_does_not_exist_has_failed(empty_store: str) -> None:
-    with_sandbox()
-    mark()
+def test_a_command_that_does_not_exist_has_failed() -> None:
+    ended = refresh_command.run(Command(("/no/such/program",), HALF_AN_HOUR), {}, lambda: True, lambda: False)
 
-    refreshed = refresh_next(Command(("/no/such/program",), HALF_AN_HOUR), lambda: NOON, "worker-1")
+    assert ended == Ended("failed", "The command /no/such/program could not be started: No such file or directory.")
 
-    assert refreshed is not None
-    assert refreshed.message == "The command /no/such/program could not be started: No such file or directory."
+
+def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
+
+    assert run_python("import os; print('hunter2' in str(os.environ))") == Ended("done", "False")
 
 
 def test_at_the_time_limit_the_command_and_what_it_started_are_ended(alive: Alive) -> None:
@@ -132,26 +129,6 @@ def test_at_the_time_limit_the_command_and_what_it_started_are_ended(alive: Aliv
     assert ended == Ended("failed", "The command was ended at its time limit of 0:00:00.500000.")
     alive.wait_until_begun()
     assert alive.is_over()
-
-
-def test_when_the_worker_stops_the_command_is_ended_and_the_marker_is_due_again(empty_store: str) -> None:
-    with_sandbox()
-    mark()
-
-    outcome = run_command("import time; time.sleep(60)", stop=True)
-
-    assert outcome == ("put back", "The command was ended because the worker stopped.")
-    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
-
-
-def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(
-    empty_store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_sandbox()
-    mark()
-    monkeypatch.setenv("KEYDESK_MAIL_PASSWORD", "hunter2")
-
-    assert run_command("import os; print('hunter2' in str(os.environ))") == ("done", "False")
 
 
 def test_the_command_and_what_it_started_end_when_the_worker_is_killed(alive: Alive) -> None:
@@ -232,7 +209,7 @@ def test_a_worker_that_stops_in_the_middle_ends_them_politely_although_it_takes_
 
     assert refreshed is not None
     assert (refreshed.state, said.read_text(), alive.is_over()) == ("put back", "tidied\n", True)
-    assert states() == [("nordlys", NIGHT, "due")]
+    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
 
 
 def test_what_a_command_leaves_behind_is_ended_before_its_report(alive: Alive) -> None:
