@@ -1,11 +1,14 @@
 """The write gate: SQLite's writers stand in line, so that a batch never starves a person.
 
 SQLite's busy handler sleeps and polls; it does not queue, and a batch that commits without pause keeps others out for
-seconds. `flock` queues, and the kernel opens it again when its holder is killed.
+seconds. `flock` wakes who waits, and the kernel opens it again when its holder is killed. But whoever was woken must
+still be quicker than the batch, which is back at once: so there is a turnstile before the gate. Who waits at the gate
+keeps it shut; the batch finds it so, and stands in line behind.
 """
 
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,10 +52,12 @@ class WriteGate:
     def _at_once(self) -> int | None:
         descriptor = _opened(self.path)
         try:
+            _shut_turnstile(descriptor, wait=False)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return None
+        _open_turnstile(descriptor)
         return descriptor
 
     def _in_line(self) -> int:
@@ -86,6 +91,26 @@ def _opened(path: Path) -> int:
         raise GateMissingError(fault) from fault
 
 
+# A lock on the file's first byte, of the open file and not of the process: closing the file opens it, as it does the
+# gate. A system that has no such locks has no turnstile.
+_TURNSTILE = (os.SEEK_SET, 0, 1, 0)
+
+
+def _shut_turnstile(descriptor: int, *, wait: bool) -> None:
+    """BlockingIOError where somebody stands at the gate and one does not wait."""
+    if hasattr(fcntl, "F_OFD_SETLK"):
+        how = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+        fcntl.fcntl(descriptor, how, struct.pack(_LOCK, fcntl.F_WRLCK, *_TURNSTILE))
+
+
+def _open_turnstile(descriptor: int) -> None:
+    if hasattr(fcntl, "F_OFD_SETLK"):
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_LOCK, fcntl.F_UNLCK, *_TURNSTILE))
+
+
+_LOCK = "hhqqi4x"  # type, whence, start, length, process
+
+
 class _Place:
     """A place in the line. The kernel knows no end of waiting, so a thread waits there and can be left behind."""
 
@@ -97,7 +122,9 @@ class _Place:
         Thread(target=self._wait, name="write-gate", daemon=True).start()
 
     def _wait(self) -> None:
+        _shut_turnstile(self.descriptor, wait=True)
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        _open_turnstile(self.descriptor)
         with self._lock:
             if not self._wanted:
                 os.close(self.descriptor)

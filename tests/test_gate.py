@@ -5,7 +5,7 @@ from threading import Event, Thread, active_count
 
 import pytest
 
-from store.gate import GateClosedError, WriteGate
+from store.gate import GateClosedError, WriteGate, _shut_turnstile
 
 
 @pytest.fixture
@@ -30,6 +30,35 @@ def test_one_writer_at_a_time_goes_through_and_the_next_follows_at_once(path: Pa
     follower.join(10)
 
     assert order == ["first", "second"]
+
+
+def test_who_leaves_and_is_back_at_once_stands_in_line_behind_who_waits(path: Path) -> None:
+    order: list[str] = []
+
+    def person() -> None:
+        with WriteGate(path, 30).held():
+            order.append("the person")
+
+    batch = WriteGate(path, 30)
+    with batch.held():
+        waiting = Thread(target=person)
+        waiting.start()
+        while not somebody_waits(path):
+            pass
+    with batch.held():
+        order.append("the batch")
+    waiting.join(10)
+
+    assert order == ["the person", "the batch"]
+
+
+def somebody_waits(path: Path) -> bool:
+    with path.open("r+b") as file:
+        try:
+            _shut_turnstile(file.fileno(), wait=False)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def test_who_has_waited_long_enough_is_told_and_stands_in_nobodys_way(path: Path) -> None:
