@@ -137,18 +137,20 @@ def standing(company_id: int) -> dict[str, SandboxHold]:
 
 
 def counts() -> dict[str, int]:
-    """How many sandboxes are held, and how many in quarantine."""
+    """How many sandboxes of active companies are held, and how many in quarantine."""
     with session():
-        found = run_sql("SELECT kind, count(*) FROM sandbox_hold WHERE ended_at IS NULL GROUP BY kind").fetchall()
+        found = run_sql(_COUNTS).fetchall()
     by_kind = {str(kind): int(count) for kind, count in found}
     return {"held": by_kind.get("hold", 0), "quarantined": by_kind.get("quarantine", 0)}
 
 
 def in_quarantine(limit: int) -> list[Company]:
-    """The companies whose sandboxes have been in quarantine longest."""
+    """The active companies whose sandboxes have been in quarantine longest."""
     with session():
         rows = SandboxHold.select(SandboxHold, Company).join(Company)
-        open_ones = rows.where(SandboxHold.kind == "quarantine", SandboxHold.ended_at.is_null())
+        open_ones = rows.where(
+            SandboxHold.kind == "quarantine", SandboxHold.ended_at.is_null(), Company.deactivated_at.is_null()
+        )
         return [row.company for row in open_ones.order_by(SandboxHold.started_at, SandboxHold.id).limit(limit)]
 
 
@@ -205,6 +207,10 @@ def _ended_by_themselves(rows: list[tuple[Any, ...]]) -> Iterator[Fact]:
 _QUARANTINE = """
     INSERT INTO sandbox_hold (company_id, kind, reason, started_at, started_by) VALUES (?, 'quarantine', ?, ?, ?)
     ON CONFLICT (company_id, kind) WHERE ended_at IS NULL DO NOTHING
+"""
+_COUNTS = """
+    SELECT h.kind, count(*) FROM sandbox_hold h JOIN company c ON c.id = h.company_id
+     WHERE h.ended_at IS NULL AND c.deactivated_at IS NULL GROUP BY h.kind
 """
 _END = "UPDATE sandbox_hold SET ended_at = ?, ended_by = ? WHERE id = ? AND ended_at IS NULL"
 _PAST = """

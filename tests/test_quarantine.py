@@ -23,7 +23,7 @@ from store import events, markers, sandbox_holds
 from store.errors import Refused
 from store.listings import sandboxes
 from store.markers import LeaseLost, Report
-from store.tables import Email, Event, RefreshMarker
+from store.tables import Company, Email, Event, RefreshMarker
 
 A_QUARTER = timedelta(minutes=15)
 
@@ -122,6 +122,18 @@ def test_a_quarantine_that_is_released_waits_for_the_next_night(empty_store: str
     assert [(each.kind, each.reason) for each in ended] == [("quarantine", "3 refreshes failed in a row.")]
     assert claim(NOON + 2 * DAY) == []
     assert fail(3).failures == 1
+
+
+def test_the_quarantine_of_a_company_that_has_left_troubles_nobody(empty_store: str) -> None:
+    people = with_sandbox()
+    for days in range(3):
+        fail(days)
+    before = sandbox_holds.counts(), [each.external_id for each in sandbox_holds.in_quarantine(3)]
+
+    Company.update(deactivated_at=NOON).where(Company.id == people.nordlys.id).execute()
+
+    assert before == ({"held": 0, "quarantined": 1}, ["nordlys"])
+    assert (sandbox_holds.counts(), sandbox_holds.in_quarantine(3)) == ({"held": 0, "quarantined": 0}, [])
 
 
 def test_a_refresh_that_ran_through_the_quarantine_may_still_say_what_became_of_it(empty_store: str) -> None:
