@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -259,3 +259,14 @@ def test_sandboxes_in_quarantine_are_named_with_what_to_do(well: Home) -> None:
         "Not refreshed any more after failures in a row: 3 (fjell-1001, fjell-1003, skog-2001). Find out why "
         "(`keydesk sandbox show COMPANY`), then run `keydesk sandbox again COMPANY`."
     )
+
+
+@pytest.mark.parametrize(("apart", "verdict"), [(0, "ok"), (-60, "wrong"), (60, "wrong")])
+def test_a_clock_that_is_not_that_of_postgresql_s_machine_is_wrong(empty_store: str, apart: int, verdict: str) -> None:
+    if not empty_store.startswith("postgresql"):
+        pytest.skip("SQLite has no clock of its own")
+
+    finding = doctor._clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
+
+    assert finding.verdict == verdict
+    assert ("than on PostgreSQL's machine. Set both by the same time service" in finding.text) == (verdict == "wrong")

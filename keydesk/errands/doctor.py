@@ -16,11 +16,13 @@ from keydesk.settings import Settings
 from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs, sandbox_holds
 from store.database import session
 from store.errors import KeydeskError
+from store.fields import instant
 from store.rules import price_lists
 from store.rules.text import visible
 from store.tables import Company, Event, InvoiceMonth, Worker
 from store.workers import CALLED_EVERY
 
+_CLOCKS_APART = timedelta(seconds=30)
 _SILENT_AFTER = timedelta(minutes=2)
 _PATIENCE_SECONDS = 10  # with a relay; a worker that delivers waits for minutes, a person who looks does not
 _LITTLE_SPACE = 0.10
@@ -104,6 +106,15 @@ def _pepper(settings: Settings) -> Finding:
 
 
 def _clock(now: datetime) -> Finding:
+    if database.backend() == "postgresql":
+        apart = now - instant(int(database.run_sql("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]))
+        if abs(apart) > _CLOCKS_APART:
+            return Finding(
+                "wrong",
+                "clock",
+                f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(apart)} {'more' if apart > timedelta() else 'less'} than "
+                "on PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd).",
+            )
     newest = Event.select().order_by(Event.seq.desc()).first()
     if newest is not None and newest.at > now + timedelta(minutes=5):
         return Finding(
