@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from command import Home, copied, furnish
 from postgres_server import PostgresServer
+from rewound_store import RewoundStore
 
 from store import database, migrations
 
@@ -36,6 +37,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def rewound(postgres: PostgresServer) -> RewoundStore:
+    return RewoundStore(postgres)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where a migrated, empty store is that this process is bound to; nothing is open yet."""
@@ -43,18 +49,12 @@ def store_location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[s
         location = str(tmp_path / "keydesk.db")
         shutil.copy(request.getfixturevalue("sqlite_template"), location)
         Path(location).chmod(0o600)
-        drop = None
     else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        name = f"test_{abs(hash(request.node.nodeid)) % 10**12}"
-        server.sql(f"CREATE DATABASE {name} TEMPLATE template_keydesk STRATEGY file_copy")
-        location = server.url(name)
-        drop = name
+        rewound: RewoundStore = request.getfixturevalue("rewound")
+        location = rewound.rewind()
     database.bind(location)
     yield location
     database.dispose()
-    if drop:
-        server.sql(f"DROP DATABASE {drop} WITH (FORCE)")
 
 
 @pytest.fixture
