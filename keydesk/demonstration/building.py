@@ -17,7 +17,7 @@ from keydesk.demonstration import billing, keys, names
 from keydesk.demonstration.names import Firm
 from keydesk.demonstration.prices import lists
 from keydesk.demonstration.world import INGRID, TOR, World
-from store import admins, installation, integrations, markers, prices
+from store import admins, installation, integrations, markers, prices, sandbox_holds
 from store.actors import WORKER
 from store.database import run_sql, session, writing
 from store.fields import seconds
@@ -33,6 +33,8 @@ _DISABLED: Final = {"c-1012": 5, "c-1023": 31}
 _LEFT: Final = {"c-1020": 9}
 _ENDED: Final = {**_DISABLED, **_LEFT}
 _NEVER_ENABLED: Final = frozenset({"c-1006", "c-1013", "c-1018", "c-1026", "c-1035"})
+_HELD_SANDBOX: Final = {"c-1021": 3}
+_FAILING_SANDBOX: Final = {"c-1034": 5}
 _WATCHED_DAYS: Final = 12  # for so long the real worker has lived through every part of the day
 _DELIVERED_DAYS: Final = 2  # for so long mails were written and handed over; writing one takes time
 
@@ -110,6 +112,11 @@ def _settle(world: World, firm: Firm) -> None:
     if firm.id in _LEFT:
         gone = names.company_object(firm, active=False)
         world.at(world.days_ago(_LEFT[firm.id]), lambda when: world.tell(when, companies=[gone]))
+    if firm.id in _HELD_SANDBOX:
+        world.at(
+            world.days_ago(_HELD_SANDBOX[firm.id]),
+            lambda when: sandbox_holds.hold(INGRID, company_id, "Their own tests run in it this week", None, when),
+        )
 
 
 # The worker
@@ -148,7 +155,7 @@ def _watch(world: World, worker: Worker, when: datetime) -> None:
     lease = timedelta(hours=1)
     waits = 3 if when > world.days_ago(0.6) else 0  # a pipeline still has something to do
     for claim in markers.claim(WORKER, 100, lease, when, "refresh-pipeline")[waits:]:
-        if world.random.random() < 0.04:
+        if world.random.random() < 0.04 or when > world.days_ago(_FAILING_SANDBOX.get(claim.company, 0)):
             markers.fail(WORKER, claim.token, "pg_restore: error: could not connect to the sandbox: timeout", when)
         else:
             markers.done(WORKER, claim.token, f"{world.random.randint(8, 90)} tables", when)
