@@ -30,6 +30,8 @@ _TO_SPACE: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
 _DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
 _DOMAIN_DOT: Final = re.compile(r"(?<=\w)([.。．｡])(?=[^\W_]{2})")
 _SCHEME: Final = re.compile(r"(?<=\w):(?=//)")
+_CLASS: Final = re.compile(r'class="[^"]+"')
+_STYLE: Final = re.compile(r' style="([^"]*)"')
 _READ_FOR_EACH: Final = 16  # characters, for each that may be shown: composing and taking away leave enough of them
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _PLAIN_SPACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
@@ -57,7 +59,7 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
     heading = {"about": for_header, "mail": for_header.envelope, **words}
     subject = _one_line("".join(text.blocks["subject"](text.new_context(heading))))
     speech = {"about": for_body, "mail": for_body.envelope, "header": for_header, "subject_line": subject, **words}
-    return Letter(subject, _tidy(text.render(speech)), _inliner().inline(html.render(speech)).strip() + "\n")
+    return Letter(subject, _tidy(text.render(speech)), _inlined(html.render(speech)).strip() + "\n")
 
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:
@@ -177,7 +179,32 @@ def _environment(*, markup: bool) -> Environment:
     return made
 
 
+def _inlined(page: str) -> str:
+    """The page with each element's look in its `style`, as Gmail and Outlook want it; @media stays in the head.
+
+    The layout's rules name classes and `body` only, so one look-up for each class does what took a parser.
+    """
+    before, _, rest = page.partition("<style>")
+    rules, _, after = rest.partition("</style>")
+    after = after.replace("<body>", f'<body style="{_look(rules, "<body>")}">', 1)
+    after = _CLASS.sub(lambda found: f'{found[0]} style="{_look(rules, f"<body><p {found[0]}>")}"', after)
+    return f"{before}<style>{_conditional(rules)}</style>{after}"
+
+
+@cache
+def _look(rules: str, element: str) -> str:
+    """The declarations that the rules give to the last of these elements, as they stand in an attribute."""
+    page = _inliner().inline(f"<html><head><style>{rules}</style></head>{element}x</html>")
+    return _STYLE.findall(page)[-1] if element == "<body>" or page.count(" style=") > 1 else ""
+
+
+@cache
+def _conditional(rules: str) -> str:
+    """Those of the rules that stand in @media."""
+    page = _inliner().inline(f"<html><head><style>{rules}</style></head><body></body></html>")
+    return page.partition("<style>")[2].partition("</style>")[0]
+
+
 @cache
 def _inliner() -> css_inline.CSSInliner:
-    """Gmail and Outlook want the look on the elements; what stands in @media stays in the head."""
     return css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
