@@ -47,13 +47,14 @@ class WorkerSeen:
     last_tick: datetime
     stopped_at: datetime | None
     last_error: str
+    kind: str  # stays, or pass: called by a timer
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the worker is, in one reading."""
 
-    workers: tuple[WorkerSeen, ...]  # newest tick first, at most three
+    workers: tuple[WorkerSeen, ...]  # newest tick first, at most nine
     next_runs: tuple[tuple[str, str, str, datetime], ...]  # job, scope, period, when; the first three that are due
     failing: int  # runs that failed and are tried again
     held: int  # runs that wait for a person
@@ -88,16 +89,16 @@ def health(only: int | None) -> Health:
     """How the worker is now."""
     _refuse(only)
     workers = run_sql(
-        "SELECT name, host, version, started_at, last_tick, stopped_at, last_error FROM worker"
-        " ORDER BY last_tick DESC, id DESC LIMIT 3"
+        "SELECT name, host, version, started_at, last_tick, stopped_at, last_error, kind FROM worker"
+        " WHERE kind <> 'job' ORDER BY last_tick DESC, id DESC LIMIT 9"
     ).fetchall()
     due = run_sql(
         "SELECT job, scope, period, not_before FROM run WHERE state = 'due' ORDER BY not_before, id LIMIT 3"
     ).fetchall()
     return Health(
         workers=tuple(
-            WorkerSeen(name, host, version, instant(started), instant(ticked), _instant(stopped), error or "")
-            for name, host, version, started, ticked, stopped, error in workers
+            WorkerSeen(name, host, version, instant(started), instant(ticked), _instant(stopped), error or "", kind)
+            for name, host, version, started, ticked, stopped, error, kind in workers
         ),
         next_runs=tuple((job, scope, period, instant(at)) for job, scope, period, at in due),
         failing=_count("run WHERE state = 'failed' OR (state = 'due' AND error IS NOT NULL)"),

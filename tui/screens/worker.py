@@ -1,7 +1,7 @@
 """How the worker is: alive or not, what it has done, and what is due next."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,8 +11,8 @@ from store import runs
 from store.errors import KeydeskError
 from store.listings import work
 from store.listings.upcoming import Upcoming, upcoming
-from store.listings.work import Health, WorkRow
-from store.workers import QUIET_AFTER
+from store.listings.work import Health, WorkerSeen, WorkRow
+from store.workers import CALLED_EVERY, QUIET_AFTER
 from tui import cells, foreign
 from tui.background import begin
 from tui.screens import key_acts
@@ -21,6 +21,7 @@ from tui.surroundings import Surroundings
 from tui.widgets.line import Line
 from tui.widgets.window_table import Column
 
+_REMEMBERED = timedelta(days=1)  # for so long a worker that fell silent is still missed beside others
 _COLUMNS = (
     Column("Job", 15, lambda row: foreign.text(row.job)),
     Column("Where", 18, lambda row: foreign.text(row.scope)),
@@ -125,14 +126,28 @@ class WorkerState(Section):
 def _alive(health: Health, now: datetime) -> Text:
     if not health.workers:
         return Text("No worker has ever run here. Start it: keydesk worker", "bold red")
-    worker = health.workers[0]
-    seen = foreign.text(f"{worker.host} {worker.version}, last seen {cells.spelled(worker.last_tick)}")
-    if worker.stopped_at is not None:
-        return Text.assemble(Text("The worker was stopped. ", "bold red"), seen)
-    if now - worker.last_tick > QUIET_AFTER:
-        return Text.assemble(Text("The worker is silent. ", "bold red"), seen)
-    error = foreign.text(f"; last error: {worker.last_error}", "yellow") if worker.last_error else Text()
-    return Text.assemble(Text("The worker is alive. ", "green"), seen, error)
+    newest = health.workers[0]
+    staying = [worker for worker in health.workers if worker.stopped_at is None and worker.kind == "stays"]
+    alive = [worker for worker in staying if now - worker.last_tick <= QUIET_AFTER]
+    silent = [worker for worker in staying if QUIET_AFTER < now - worker.last_tick <= _REMEMBERED]
+    if not alive:
+        if newest.kind == "pass" and now - newest.last_tick <= CALLED_EVERY:
+            return Text.assemble(Text("The worker comes by, called by a timer. ", "green"), _seen(newest))
+        said = "The worker was stopped. " if newest.stopped_at is not None else "The worker is silent. "
+        return Text.assemble(Text(said, "bold red"), _seen(newest))
+    said = "The worker is alive. " if len(alive) == 1 else f"{len(alive)} workers are alive. "
+    error = next((f"; last error: {worker.last_error}" for worker in alive if worker.last_error), "")
+    quiet = f"; silent: {', '.join(worker.host for worker in silent)}" if silent else ""
+    return Text.assemble(
+        Text(said, "green"),
+        foreign.text("; ".join(_seen(worker).plain for worker in alive)),
+        foreign.text(quiet, "bold red"),
+        foreign.text(error, "yellow"),
+    )
+
+
+def _seen(worker: WorkerSeen) -> Text:
+    return foreign.text(f"{worker.host} {worker.version}, last seen {cells.spelled(worker.last_tick)}")
 
 
 def _next(health: Health, coming: Sequence[Upcoming]) -> Text:
