@@ -16,9 +16,11 @@ from sandbox_nights import (
     states,
     with_sandbox,
 )
+from test_at_once import at_once
 
 from store import markers, sandbox_holds
 from store.actors import Actor
+from store.database import session
 from store.errors import FormatWrong, NotAllowed, Refused
 from store.listings import sandboxes
 from store.listings.sandboxes import Stop
@@ -210,3 +212,40 @@ def test_the_list_shows_every_sandbox_and_how_old_it_is(empty_store: str) -> Non
     ]
     assert [row.company for row in sandboxes.every(["held"])] == ["sydlys"]
     assert sandbox_holds.counts() == {"held": 1, "quarantined": 0}
+
+
+def test_whoever_comes_first_of_a_hold_and_a_claim_has_the_night(store_location: str) -> None:
+    with session():
+        people = with_sandbox()
+        mark()
+        company_id = people.nordlys.id
+
+    def hold() -> object:
+        return sandbox_holds.hold(OLAV, company_id, "demo week", None, NOON)
+
+    at_once(hold, claim)
+    with session():
+        held = states()
+        sandbox_holds.release(OLAV, company_id, NOON)
+        sandbox_holds.again_for(OLAV, company_id, NOON)
+    at_once(lambda: claim(NOON), hold)
+
+    with session():
+        assert (held, states()) == ([("nordlys", NIGHT, "held")], [("nordlys", NIGHT, "running")])
+        assert list(sandbox_holds.standing(company_id)) == ["hold"]
+
+
+def test_of_two_failures_at_once_the_later_counts_the_earlier(store_location: str) -> None:
+    with session():
+        people = with_sandbox()
+        fail(0)
+        tokens = []
+        for days in (1, 2):
+            mark(NIGHT + days * DAY)
+            tokens += [one.token for one in markers.claim(OLAV, 1, 3 * DAY, TWO_OCLOCK + days * DAY, "slow")]
+
+    at_once(*(lambda token=token: markers.fail(OLAV, token, "disk full", NOON + 2 * DAY) for token in tokens))
+
+    with session():
+        assert [row.failures for row in RefreshMarker.select().order_by(RefreshMarker.night)] == [1, 2, 3]
+        assert list(sandbox_holds.standing(people.nordlys.id)) == ["quarantine"]
