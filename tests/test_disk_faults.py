@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cast import LONG_AGO, arrive, enable, key_of
 from fault_world import FaultWorld
+from peewee import QueryEvent
 from smtp_server import smtp_server
 
-from store import database, file_system, unavailable
+from store import database, events, file_system, unavailable
 from store.database import run_sql, session, writing
 from store.errors import SettingsWrong, StoreUnavailable
 from store.gate import GateMissingError, WriteGate
+from store.tables import Event, Key
 
 MOST_DAYS = 60
 # Every fifth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
@@ -103,6 +106,45 @@ def test_a_disk_that_is_full_after_any_statement_costs_nothing_but_a_beat(
         f"StoreUnavailable: The disk of the store {small_disk}/keydesk.db is full; nothing was changed. "
         "Free some space and try again."
     )
+
+
+def test_what_an_admin_does_on_a_full_disk_is_done_whole_or_not_at_all(small_disk: Path, sqlite_template: Path) -> None:
+    ballast, path = Ballast(small_disk), small_disk / "keydesk.db"
+    shutil.copy(sqlite_template, path)
+    database.bind(str(path))
+    with session():
+        people = arrive()
+        enable(people.nordlys, people.ase, now=LONG_AGO)
+    statements = made = 0
+    told: set[str] = set()
+
+    def count(_: QueryEvent) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == made + 1:  # one later with each key
+            ballast.load()
+
+    while statements >= made:
+        statements = 0
+        database.db.query_hooks.append(count)
+        try:
+            with session():
+                key_of(people.ase, label=f"k{made}")
+        except StoreUnavailable as refused:
+            told.add(str(refused))
+        database.db.query_hooks.clear()
+        ballast.throw_off()
+        with session():
+            if Key.select().count() == made:  # nothing of it was kept; now there is room
+                key_of(people.ase, label=f"k{made}")
+            made += 1
+            assert Key.select().count() == Event.select().where(Event.act == "key.create").count() == made
+    with session():
+        assert (events.verify().fault, told) == (
+            None,
+            {f"The disk of the store {path} is full; nothing was changed. Free some space and try again."},
+        )
+    database.dispose()
 
 
 def test_a_disk_that_was_made_read_only_is_one_sentence(small_disk: Path, sqlite_template: Path) -> None:

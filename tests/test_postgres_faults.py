@@ -3,17 +3,19 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import psycopg
 import pytest
+from cast import LONG_AGO, arrive, company, enable, key_of, user
 from fault_world import FaultWorld
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
-from store import database
+from store import database, notices
 from store.database import run_sql, session, transact, writing
 from store.errors import StoreUnavailable
+from store.tables import Email, Notice
 
 MOST_DAYS = 60
 # Every sixth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
@@ -178,6 +180,34 @@ def test_a_deadlock_is_broken_and_both_have_their_way(postgres: PostgresServer, 
     at_the_same_time(lambda: lock("one", "two"), lambda: lock("two", "one"))
 
     assert len(tries) == 3  # one of them began anew
+
+
+def test_two_sweeps_of_the_same_day_at_the_same_time_write_each_notice_once(postgres: PostgresServer, url: str) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    with session():
+        cast = arrive()
+        owners = [cast.ase, cast.dorte, *(user(company(f"c{n}", f"C {n}"), "ase", "Åse") for n in range(6))]
+        for owner in owners:
+            enable(owner.company, owner, now=LONG_AGO)
+            for number in range(3):
+                key_of(owner, label=f"k{number}", expires_on=date(2026, 12, 1), now=LONG_AGO)
+    both_are_there = threading.Barrier(2)
+    written: list[int] = []
+
+    def sweep() -> None:
+        with session():
+            both_are_there.wait(10)
+            written.append(notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, (14, 3, -1)))
+
+    sweeps = [threading.Thread(target=sweep) for _ in range(2)]
+    for thread in sweeps:
+        thread.start()
+    for thread in sweeps:
+        thread.join(30)
+
+    with session():
+        assert Notice.select().count() == sum(written) == 7 * 3  # the eighth company lives in Copenhagen
+        assert Email.select().where(Email.kind == "key_expiring").count() == 7
 
 
 def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, url: str) -> None:

@@ -124,6 +124,30 @@ def test_a_worker_that_hangs_says_no_longer_that_it_is_alive_and_says_why(home: 
     assert all(message.startswith(b"STATUS=No tick for ") for message in heard[-3:])
 
 
+def test_a_worker_whose_store_is_gone_says_so_and_is_started_anew_when_that_lasts(home: Home) -> None:
+    with listening(home, "-c", _IMPATIENT) as (child, next_message):
+        heard = [next_message()]
+        while heard[-1] != b"STATUS=Waiting for what falls due":
+            heard.append(next_message())
+        home.store.rename(home.path / "elsewhere.db")
+        while not heard[-1].startswith(b"STATUS=The store has taken no tick for "):
+            heard.append(next_message())
+        child.terminate()
+        after = next_message()
+
+    waiting = [message for message in heard if message.startswith(b"STATUS=Waiting for the store for 0 min: Store")]
+    assert b"was removed or replaced while this program had it" in waiting[0]
+    assert after == b"STOPPING=1"
+
+
+_IMPATIENT = """
+from jobs import watch, worker
+from keydesk.command import main
+
+worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 3  # seconds
+main(["worker"])
+"""
+
 _HANGING = """
 import threading
 from jobs import watch, worker
