@@ -277,7 +277,7 @@ class Worker:
             well = fault is None
             if status != self._watch.status():
                 status = self._watch.status()
-                notify(f"STATUS={one_line(status, 200)}")
+                notify(f"STATUS={one_line(status, 400)}")
 
     def _beat(self, name: str, body: Callable[[], object]) -> None:
         self._watch.begins(name)
@@ -290,7 +290,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the next beat tries again
             self._cut_short.add(name)
             self._note(error)
-            failure = said(error)
+            failure = said(error).removeprefix("StoreUnavailable: ")
             self.log.failure("beat.failed", error, beat=name)
         finally:
             self._interrupts.pop(name, None)

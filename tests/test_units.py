@@ -135,7 +135,7 @@ def test_a_worker_whose_store_is_gone_says_so_and_is_started_anew_when_that_last
         child.terminate()
         after = next_message()
 
-    waiting = [message for message in heard if message.startswith(b"STATUS=Waiting for the store for 0 min: Store")]
+    waiting = [message for message in heard if message.startswith(b"STATUS=Waiting for the store for 0 min: The file of ")]
     assert b"was removed or replaced while this program had it" in waiting[0]
     assert after == b"STOPPING=1"
 

@@ -6,7 +6,7 @@ from jobs.delivery import LEASE
 from jobs.smtp_session import Timeouts
 from jobs.watch import Watch
 
-NO_ANSWER = "StoreUnavailable: PostgreSQL does not answer."
+NO_ANSWER = "PostgreSQL does not answer."
 
 
 class Time:
