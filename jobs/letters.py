@@ -5,6 +5,7 @@ Text that somebody typed is cleaned before a template sees it: it can add no lin
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -156,7 +157,8 @@ def _environment(*, markup: bool) -> Environment:
     )
     made.autoescape = markup  # in text an apostrophe stays an apostrophe
     made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_translations(_translations(), newstyle=True)  # type: ignore[attr-defined]
+    made.newstyle_gettext = True  # type: ignore[attr-defined]
+    made.globals.update(_speech(Markup if markup else str))
     for word in (
         "day",
         "short_day",
@@ -177,6 +179,26 @@ def _environment(*, markup: bool) -> Environment:
     made.globals["ui"] = made.get_template(f"_base/ui.{form}.j2").module
     made.globals["say"] = made.get_template("_base/say.j2").module
     return made
+
+
+def _speech(kind: type[str]) -> dict[str, Callable[..., str]]:
+    """What `{% trans %}` calls: the library's own without its detours; `kind` escapes what is put in, or does not."""
+
+    @cache
+    def said(text: str) -> str:
+        return kind(_translations().gettext(text))
+
+    @lru_cache(maxsize=4096)
+    def counted(one: str, many: str, number: int) -> str:
+        return kind(_translations().ngettext(one, many, number))
+
+    def gettext(text: str, /, **values: Any) -> str:
+        return said(text) % values
+
+    def ngettext(one: str, many: str, number: int, /, **values: Any) -> str:
+        return counted(one, many, number) % {"num": number, **values}
+
+    return {"gettext": gettext, "ngettext": ngettext, "_": gettext}
 
 
 def _inlined(page: str) -> str:

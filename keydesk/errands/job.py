@@ -141,9 +141,7 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
     sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")
     due = outgoing.due(clock())
     if due and mail.per_minute and not outcome.stopped:
-        sys.stdout.write(
-            f"{_counted(due, 'mail')} more may leave in a minute: [mail] per_minute is {mail.per_minute}.\n"
-        )
+        sys.stdout.write(f"{due:,} more wait for the next minute: [mail] per_minute is {mail.per_minute}.\n")
     if outcome.stopped:
         raise Refused("The relay takes no mail now; what is not sent waits in the outbox and nothing is lost.")
     return int(total["failed"] > 0)

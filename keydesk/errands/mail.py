@@ -115,7 +115,7 @@ def _show(mail: Email, settings: Settings, now: datetime, *, as_json: bool) -> i
     raw, note = _bytes(mail, settings, now)
     message = message_from_bytes(raw, policy=policy.default)
     body = message.get_body(("plain",))
-    text = redact(str(body.get_content())) if body is not None else ""
+    text = redact(str(body.get_content()).replace("\r\n", "\n")) if body is not None else ""
     if as_json:
         said = {
             **mail_list.facts(emails.mail_rows([mail.id])[mail.id]),
