@@ -189,7 +189,10 @@ def test_an_admin_of_one_company_gets_no_other(empty_store: str) -> None:
 
     assert companies.ids(fjord.id) == array("q", [fjord.id])
     assert companies.ids(fjord.id, "kiwi") == array("q")
-    assert companies.newer(fjord.id, 0) == 0
+    assert companies.newer(fjord.id, "", 0) == 0
+    assert [companies.newer(None, needle, 0) for needle in ("", "fjord", "state:inactive")] == [
+        len(companies.ids(None, needle)) for needle in ("", "fjord", "state:inactive")
+    ]
 
 
 def test_an_admin_of_one_company_gets_no_mail_and_no_notice_of_another(empty_store: str) -> None:

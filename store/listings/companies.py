@@ -8,7 +8,7 @@ from typing import Any
 from store.database import run_sql
 from store.fields import instant, seconds
 from store.filters import Grammar, one_of, parse
-from store.listings.selection import Conditions, Ids, marks, read_ids
+from store.listings.selection import Conditions, Ids, count, marks, read_ids
 
 SANDBOXES = ("quarantined", "due", "running", "done", "failed", "missed", "held")
 GRAMMAR: Grammar = {"access": ("on", "off"), "state": ("active", "inactive"), "sandbox": SANDBOXES, "zone": None}
@@ -44,6 +44,19 @@ class CompanyRow:
 
 def ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
     """The companies by name. `only`: the one company that the admin may see."""
+    return read_ids("SELECT c.id FROM company c", _conditions(only, needle), "c.folded, c.id", limit)
+
+
+def newer(only: int | None, needle: str, after_id: int) -> int:
+    """How many companies that the filter leaves came after the given one."""
+    if only is not None:
+        return 0
+    conditions = _conditions(only, needle)
+    conditions.add("c.id > ?", after_id)
+    return count("SELECT COUNT(*) FROM company c", conditions)
+
+
+def _conditions(only: int | None, needle: str) -> Conditions:
     conditions = Conditions()
     if only is not None:
         conditions.add("c.id = ?", only)
@@ -62,18 +75,11 @@ def ids(only: int | None, needle: str = "", limit: int | None = None) -> Ids:
             conditions.add_words(term, ("lower(c.time_zone)",))
         else:
             conditions.add_words(term, ("c.folded", "lower(c.external_id)"))
-    return read_ids("SELECT c.id FROM company c", conditions, "c.folded, c.id", limit)
+    return conditions
 
 
 def _either(chosen: tuple[str, ...], texts: dict[str, str]) -> str:
     return " OR ".join(f"({texts[choice]})" for choice in chosen)
-
-
-def newer(only: int | None, after_id: int) -> int:
-    """How many companies came after the given one."""
-    if only is not None:
-        return 0
-    return int(run_sql("SELECT COUNT(*) FROM company WHERE id > ?", (after_id,)).fetchone()[0])
 
 
 _ROWS = f"""

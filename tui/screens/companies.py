@@ -54,7 +54,7 @@ class Companies(Section):
                 _COLUMNS,
                 lambda needle, _, limit: companies.ids(only, needle, limit),
                 companies.rows,
-                lambda _needle, _, after_id: companies.newer(only, after_id),
+                lambda needle, _, after_id: companies.newer(only, needle, after_id),
                 companies.GRAMMAR,
                 "There are no companies yet.\n\nThey come from your main system: keydesk import FILE (CSV or JSON).",
             ),
