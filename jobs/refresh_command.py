@@ -134,7 +134,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _POLITE_SECONDS
         while not _is_over(process) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
-    with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says it in the other way
+    with suppress(ProcessLookupError):  # nobody is left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
