@@ -12,7 +12,7 @@ from store.database import run_sql, session
 from store.errors import NotFound, Refused
 from store.events import Fact
 from store.fields import seconds
-from store.rules.text import check_name
+from store.rules.text import check_name, visible
 from store.tables import Company, RefreshMarker, SandboxHold
 
 QUARANTINED_AFTER = 3  # failures in a row
@@ -177,7 +177,7 @@ def _let_go(made: Change, company_id: int, night: date) -> bool:
     company = companies.held(company_id)
     held = _open(company_id, "hold")
     if held is not None and (held.last_night is None or held.last_night >= night):
-        raise Refused(f"The sandbox of {company.name} is held ({held.reason}); release it first.")
+        raise Refused(f"The sandbox of {visible(company.name)} is held ({visible(held.reason)}); release it first.")
     standing_one = _open(company_id, "quarantine")
     if standing_one is not None:
         _end(made, standing_one, made.now)
