@@ -4,6 +4,7 @@ Three of its ways to stop without a word are closed here: a clock step that leav
 it list every beat it missed), an error in its own loop that ends the thread, and a long wait that hides either.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -22,11 +23,19 @@ STEP = 5.0  # seconds by which the wall clock may part from the monotonic one
 AFTER_ERROR = 5.0  # seconds
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """A beat that still runs when its next time comes is left to run; the library would say so every few seconds."""
+    return "maximum number of running instances" not in record.msg
+
+
 class Heartbeat(BackgroundScheduler):  # type: ignore[misc] # the library has no types
     """A scheduler in UTC with interval triggers only, whose loop outlives errors and clock steps."""
 
     def __init__(self, log: JsonLog, wall: Callable[[], float] = time.time) -> None:
+        logger = logging.getLogger("apscheduler.scheduler")
+        logger.addFilter(_is_news)
         super().__init__(
+            logger=logger,
             timezone=UTC,
             jobstores={"default": MemoryJobStore()},
             executors={"default": ThreadPoolExecutor(4)},

@@ -74,6 +74,23 @@ def test_a_heart_whose_thread_is_gone_does_not_beat() -> None:
     assert not heart.beats
 
 
+def test_a_beat_that_takes_longer_than_its_interval_is_left_to_run_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    go_on, begun, others = threading.Event(), [], threading.Semaphore(0)
+    heart = Heartbeat(JsonLog(Said()))
+    heart.beat("long", 0.01, lambda: (begun.append(1), go_on.wait(20)))
+    heart.beat("short", 0.01, others.release)
+    heart.start()
+    for _ in range(5):
+        assert others.acquire(timeout=10)
+    so_far = len(begun)
+    go_on.set()
+
+    assert heart.stop(timedelta(seconds=5))
+    assert (so_far, [record.getMessage() for record in caplog.records]) == (1, [])
+
+
 def test_a_beat_that_does_not_end_is_not_waited_for_for_ever() -> None:
     go_on, begun = threading.Event(), threading.Event()
     heart = Heartbeat(JsonLog(Said()))
