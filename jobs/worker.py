@@ -4,6 +4,7 @@ The main thread only waits for a signal. A handler that touched the scheduler co
 interrupted thread holds, so TERM, INT and HUP are blocked in every thread and taken one by one.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -225,6 +226,7 @@ class Worker:
         if begin is not None:
             begin()
         self._begin(self.clock())
+        gc.freeze()  # what is loaded by now stays for years; looking at it again and again would hold up batches
         heart = Heartbeat(self.log)
         heart.beat("tick", TICK_SECONDS, partial(self._beat, "tick", self._tick))
         heart.beat("work", 5, partial(self._beat, "work", self._work))

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from store.database import run_sql
-from store.fields import instant, seconds
+from store.fields import Canonical, canonical, instant, seconds
 from store.mail_contexts import instant_text
 from store.rules import calendar
 from store.rules.notices import due_threshold
@@ -29,7 +29,7 @@ class DueKey:
     expires_on: date
     threshold: int
     covered: tuple[int, ...]
-    noticed: dict[str, Any]  # the key and its last use, as the mail says them
+    noticed: Canonical  # the key and its last use, as the mail says them
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def owing(
     limits += "AND k.company_id BETWEEN ? AND ?" if companies else ""
     query = query.replace("{among}", limits)
     mails: list[Owing] = []
-    said: dict[int, dict[str, Any]] = {}
+    said: dict[int, Canonical] = {}
     for _, rows in groupby(run_sql(query, values).fetchall(), key=itemgetter(0, 4)):
         mails.extend(_mails(list(rows), day, tuple(thresholds), said))
     return mails
@@ -197,7 +197,7 @@ def noticed(row: Sequence[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[int, dict[str, Any]]) -> Iterator[Owing]:
+def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[int, Canonical]) -> Iterator[Owing]:
     """The mails, at most one of each kind, of one company for one recipient; a key has a row for each of his roles.
 
     `said` keeps what is said of a key, which each of its recipients is told.
@@ -210,7 +210,7 @@ def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[i
         expires_on, threshold, covered = _due(thresholds, day, row[16], row[9])
         if threshold is not None:
             if key_id not in said:
-                said[key_id] = noticed(row[10:20])
+                said[key_id] = Canonical(canonical(noticed(row[10:20])))
             of_kind = expired if threshold < 0 else expiring
             of_kind[key_id] = DueKey(key_id, expires_on, threshold, covered, said[key_id])
     found = {row[6] for row in rows}

@@ -55,9 +55,15 @@ class JsonField(TextField):
         return None if value is None else json.loads(value)
 
 
+class Canonical(str):
+    """A value's canonical JSON text, put together beforehand; it is stored as it is."""
+
+    __slots__ = ()
+
+
 def canonical(value: object) -> str:
     """One text for one value: the form that is hashed, compared and stored."""
-    return _CANONICAL(value)
+    return value if isinstance(value, Canonical) else _CANONICAL(value)
 
 
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

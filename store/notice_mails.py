@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from store import outbox
 from store.due_notices import Owing
+from store.fields import Canonical, canonical
 from store.mail_kinds import KEYS_TOLD
 from store.outbox import Owed
 from store.rules import calendar
@@ -45,18 +46,23 @@ def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
         recipient=mail.recipient,
         recipient_name=mail.recipient_name,
         dedupe_key=reason,
-        context={
-            "company": mail.company,
-            "zone": mail.zone,
-            "roles": list(mail.roles),
-            "keys": [key.noticed for key in mail.keys[:KEYS_TOLD]],
-            "more": max(0, len(mail.keys) - KEYS_TOLD),
-        },
+        context=_context(mail),
         company_id=mail.company_id,
         language=mail.language,
         useless_after=useless,
         not_before=morning,
     )
+
+
+def _context(mail: Owing) -> Canonical:
+    """What the mail says: company, keys (the first of them), more (how many there are beside), roles, zone.
+
+    Put together from what is text by now: each key is said to all its recipients.
+    """
+    keys = ",".join([key.noticed for key in mail.keys[:KEYS_TOLD]])
+    more = max(0, len(mail.keys) - KEYS_TOLD)
+    company, roles, zone = canonical(mail.company), canonical(mail.roles), canonical(mail.zone)
+    return Canonical(f'{{"company":{company},"keys":[{keys}],"more":{more},"roles":{roles},"zone":{zone}}}')
 
 
 @lru_cache(maxsize=128)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from store.database import run_sql
-from store.fields import canonical, seconds
+from store.fields import Canonical, canonical, seconds
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Owed:
     recipient: str  # the address as sent to
     recipient_name: str
     dedupe_key: str
-    context: dict[str, Any]
+    context: dict[str, Any] | Canonical
     company_id: int | None = None
     language: str = "en"
     useless_after: datetime | None = None

@@ -8,6 +8,8 @@ from warned import DAYS, OSLO, TODAY, expiring_in, queue_of_notices, sweep, writ
 
 from jobs.expiry_notices import sweep as sweep_of_run
 from store import notices, runs
+from store.database import run_sql
+from store.fields import canonical
 from store.runs import LeaseLost, Planned, RunRow
 from store.tables import Email, Run
 
@@ -93,6 +95,18 @@ def test_what_somebody_else_swept_meanwhile_is_not_owed_twice(empty_store: str) 
     assert (meanwhile, rest) == (4, [0, 0])
     assert told() == everybody
     assert Email.select().where(Email.dedupe_key.endswith(":2")).count() == 0
+
+
+def test_what_a_mail_says_is_stored_as_any_other_json(empty_store: str) -> None:
+    three_companies()
+
+    sweep()
+
+    for text, context in [(row[0], Email.get_by_id(row[1]).context) for row in run_sql(_CONTEXTS).fetchall()]:
+        assert text == canonical(context)
+
+
+_CONTEXTS = "SELECT context, id FROM email WHERE kind = 'key_expiring'"
 
 
 def test_a_company_whose_keys_are_many_gets_one_mail_all_the_same(empty_store: str) -> None:
