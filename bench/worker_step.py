@@ -1,5 +1,6 @@
 """`python -m bench.worker_step`: what a worker does in a night, or the bare SQL for it, in a process of its own."""
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def main() -> None:
     prepared: list[Callable[[], int]] = []
     told(lambda asked: prepared.append(_prepare(asked)))
     (step,) = prepared
+    gc.freeze()  # as a worker does
     with memory_meanwhile() as memory, database.session():
         begun, cpu = time.perf_counter(), time.process_time()
         done = step()

@@ -16,7 +16,7 @@ from store.tables import Email
 from store.usage_facts import marks
 
 _ROWS_A_STATEMENT = 500
-_SLICE = 1200  # mails and keys in one transaction, which takes some hundredths of a second
+_SLICE = 800  # mails and keys in one transaction, which takes some hundredths of a second
 _SWEEP_LOCK = 0x6B64_6E6F  # one PostgreSQL transaction at a time decides what is owed in a zone
 
 GoOn = Callable[[int, int], object]
