@@ -29,11 +29,11 @@ def health(*workers: WorkerSeen) -> Health:
         ([seen("m1", 1)], "The worker is alive. m1 0.1.0, last seen 2026-11-23 11:59 UTC"),
         (
             [seen("m1", 1), seen("m2", 2)],
-            "2 workers are alive. m1 0.1.0, last seen 2026-11-23 11:59 UTC; m2 0.1.0, last seen 2026-11-23 11:58 UTC",
+            "2 workers are alive. m1, m2 0.1.0, last seen 2026-11-23 11:58 UTC",
         ),
         (
             [seen("m1", 1, error="no"), seen("m2", 9)],
-            "The worker is alive. m1 0.1.0, last seen 2026-11-23 11:59 UTC; silent: m2; last error: no",
+            "The worker is alive, silent: m2. m1 0.1.0, last seen 2026-11-23 11:59 UTC; last error: no",
         ),
         (
             [seen("m2", 1, stopped=True), seen("m1", 1)],

@@ -135,13 +135,16 @@ def _alive(health: Health, now: datetime) -> Text:
             return Text.assemble(Text("The worker comes by, called by a timer. ", "green"), _seen(newest))
         said = "The worker was stopped. " if newest.stopped_at is not None else "The worker is silent. "
         return Text.assemble(Text(said, "bold red"), _seen(newest))
-    said = "The worker is alive. " if len(alive) == 1 else f"{len(alive)} workers are alive. "
+    count = "The worker is alive" if len(alive) == 1 else f"{len(alive)} workers are alive"
+    others = f", silent: {', '.join(worker.host for worker in silent)}" if silent else ""
+    hosts = f"{', '.join(worker.host for worker in alive[:-1])}, " if len(alive) > 1 else ""
     error = next((f"; last error: {worker.last_error}" for worker in alive if worker.last_error), "")
-    quiet = f"; silent: {', '.join(worker.host for worker in silent)}" if silent else ""
     return Text.assemble(
-        Text(said, "green"),
-        foreign.text("; ".join(_seen(worker).plain for worker in alive)),
-        foreign.text(quiet, "bold red"),
+        Text(count, "green"),
+        foreign.text(others, "bold red"),
+        Text(". ", "green"),
+        foreign.text(hosts),
+        _seen(alive[-1]),
         foreign.text(error, "yellow"),
     )
 
