@@ -24,14 +24,19 @@ _LINE_LENGTH: Final = 8192
 class Timeouts:
     """Seconds. A short wait after the dot makes duplicates (RFC 5321 4.5.3.2.6), so the body has a time of its own.
 
-    `offer` bounds all that is said before the body, a second connection included; `dot` the body and its answer. One
-    mail takes no longer than both together, which must be less than the outbox's lease and the watchdog's patience.
+    `offer` bounds all that is said before the body, a second connection included. One mail takes no longer than that
+    and the body together, which must be less than the outbox's lease and the watchdog's patience.
     """
 
     connect: float = 15
-    command: float = 120
+    command: float = 90
     dot: float = 600
-    offer: float = 240
+    offer: float = 150
+
+    @property
+    def body(self) -> float:
+        """For the body, its dot and the answer to it."""
+        return self.command + self.dot
 
 
 class NoWayError(Exception):

@@ -152,7 +152,7 @@ class SmtpSession:
             return TryLater("body", NO_REPLY, "The connection was closed before the body went.", of_relay=True)
         try:
             before_body()
-            self._deadline.set(self._server.timeouts.dot)
+            self._deadline.set(self._server.timeouts.body)
             early = _body_sent(client, client.sock, raw)
             answer = early or _dot_sent(client, client.sock, self._server.timeouts.dot)
         except BaseException:

@@ -220,4 +220,4 @@ def test_a_second_connection_that_begins_when_the_time_is_over_ends_as_well() ->
 def test_one_mail_takes_less_than_its_lease_and_the_watchdogs_patience() -> None:
     usual = Timeouts()
 
-    assert usual.offer + usual.dot <= 14 * 60
+    assert (usual.offer, usual.body, usual.dot) == (150, 690, 600)  # 14 minutes; the answer alone gets its ten
