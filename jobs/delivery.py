@@ -151,8 +151,12 @@ class _Post:
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
         taken, self.taken = self.taken, None
-        if taken is not None:
+        if taken is None:
+            return
+        try:
             outgoing.sent(taken.email_id, self.owner, taken.reply, taken.at)
+        except ClaimLost:  # after a long sleep: another worker has found it in the record
+            self._say("mail.claim-lost", "warning", mail=taken.email_id)
 
     def _ready(self, mail: Email) -> _Ready | None:
         """The mail as it goes; None when it does not. Whatever is wrong with one mail does not keep the others back."""

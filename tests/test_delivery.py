@@ -16,7 +16,7 @@ from smtp_server import ScriptedServer, smtp_server
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice, wait
 from jobs.json_log import JsonLog
 from jobs.smtp_session import SmtpSession
-from store import keys, notices, outbox
+from store import keys, notices, outbox, outgoing
 from store.outbox import Owed
 from store.tables import Email, Key, Notice
 
@@ -298,6 +298,23 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(empty_st
         outcome = send(server, stopping=lambda: bool(server.received))
 
     assert len(outcome.sent) == 1
+    assert states() == {"a@x.example": "sent", "b@x.example": "queued"}
+
+
+def test_a_worker_that_slept_finds_settled_by_another_what_the_relay_had_taken(empty_store: str) -> None:
+    arrive()
+    owe_test_mails("a@x.example", "b@x.example")
+
+    with smtp_server() as server:
+
+        def sleeps_an_hour_after_the_first() -> bool:
+            if server.received:
+                outgoing.find_ambiguous(NOON + timedelta(hours=1))
+            return bool(server.received)
+
+        outcome = send(server, stopping=sleeps_an_hour_after_the_first)
+
+    assert (len(outcome.sent), outcome.ambiguous) == (1, [])
     assert states() == {"a@x.example": "sent", "b@x.example": "queued"}
 
 
