@@ -2,10 +2,12 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -126,6 +128,31 @@ def test_the_total_is_the_sum_of_its_lines_taxed_once(facts: CompanyFacts, polic
     assert abs(invoice.vat_minor * 1000 - invoice.net_minor * int(facts.vat_rate * 10)) <= 500
     assert all(line.net_minor == line.gross_minor - line.discount_minor >= 0 for line in invoice.lines)
     assert len({line.line_key for line in invoice.lines}) == len(invoice.lines)
+
+
+ARITHMETIC = re.compile(r"(\d+) x ([\d.]+)(?: x (\d+)/(\d+))? = ([\d.]+)(?:; \5 - ([\d.]+) = ([\d.]+))?")
+
+
+@given(facts=companies, policy=policies)
+def test_each_line_s_amount_follows_from_its_derivation_alone(facts: CompanyFacts, policy: Policy) -> None:
+    unit = 1 if facts.currency == "ISK" else 100
+    for line in rate(facts, MONTH, PRICES, policy).lines:
+        told = line.explain
+        written = ARITHMETIC.fullmatch(told["arithmetic"])
+        assert written is not None
+        quantity, price, part, whole, gross, discount, net = written.groups()
+        exact = Fraction(quantity) * Fraction(price) * Fraction(int(part or 1), int(whole or 1)) * unit
+        assert line.gross_minor == Fraction(gross) * unit == (2 * exact + 1) // 2  # half away from zero
+        assert line.net_minor == Fraction(net or gross) * unit
+        assert line.discount_minor == Fraction(discount or 0) * unit
+        assert quantity == line.quantity
+        if line.line_key == "extra_key":
+            assert int(quantity) == told["extra_keys"] == told["peak_slots"] - told["allowance"]
+        elif line.line_key == "extra_test_key":
+            assert int(quantity) == len(told["keys"])
+        elif line.line_key.startswith("overuse"):
+            assert told["over"] == told["used"] - told["included"] > 0
+            assert int(quantity) == told["blocks"] == -(-told["over"] // told["block"])
 
 
 @given(facts=companies, policy=policies, data=st.data())
