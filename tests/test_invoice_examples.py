@@ -193,7 +193,7 @@ def test_an_error_in_a_final_month_is_credited_to_the_ore_and_billed_again(store
         for row in InvoiceMonth.select().where(InvoiceMonth.month == "2026-10")
     }
     assert sums == {1: ("final", 27200, 6800, 34000), 2: ("final", -14700, -3675, -18375)}
-    corrects = [row.corrects for row in InvoiceLine.select().where(InvoiceLine.revision == 2).order_by("id")]
+    corrects = [row.corrects for row in InvoiceLine.select().where(InvoiceLine.revision == 2).order_by(InvoiceLine.id)]
     assert corrects == ["2026-10#1/access", "2026-10#1/extra_key", "2026-10#1/access"]
     assert list(invoice_verify.verify("2026-10")) == []
 
