@@ -2,12 +2,11 @@
 
 import io
 import json
+import os
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, Cast, arrive, enable, key_of
@@ -15,12 +14,11 @@ from smtp_server import ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice, wait
 from jobs.json_log import JsonLog
-from jobs.smtp_session import SmtpSession
-from store import keys, notices, outbox, outgoing
+from jobs.smtp_session import Answer, SmtpSession
+from store import database, keys, notices, outbox, outgoing
 from store.outbox import Owed
 from store.tables import Email, Key, Notice
 
-ROOT = Path(__file__).parent.parent
 LEASE = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)
 DAYS = (14, 3, -1)
@@ -318,6 +316,47 @@ def test_a_worker_that_slept_finds_settled_by_another_what_the_relay_had_taken(e
     assert states() == {"a@x.example": "sent", "b@x.example": "queued"}
 
 
+class Dying(SmtpSession):
+    """A connection whose process is killed at one moment of the hand-over."""
+
+    moment = ""
+
+    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
+        def dying() -> None:
+            self.die_at("before")
+            before_body()
+            self.die_at("handed-over")
+
+        answer = super().deliver(sender, recipient, raw, dying)
+        self.die_at("answered")
+        return answer
+
+    def die_at(self, moment: str) -> None:
+        if moment == self.moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies(location: str, server: ScriptedServer, moment: str) -> None:
+    """Another worker, in a process of its own with a connection of its own, is killed at that moment."""
+    child = os.fork()
+    if child == 0:
+        try:
+            database.bind(location)
+            Dying.moment = moment
+            with database.session():
+                deliver_slice(
+                    lambda: Dying("localhost", server.port, tls="none"),
+                    SENDER,
+                    lambda: NOON,
+                    owner="killed",
+                    relay=Relay(),
+                )
+        finally:
+            os._exit(1)  # not killed: whatever it was, it is not the parent's test
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # the child uses none of the threads
 @pytest.mark.parametrize(
     ("moment", "about_a_key", "everything_else"),
     [
@@ -341,9 +380,7 @@ def test_a_worker_that_is_killed_loses_no_mail_and_doubles_none_but_a_notice_who
         owe_test_mails("a@x.example")
 
     with smtp_server() as server:
-        command = [sys.executable, ROOT / "tests" / "dying_worker.py", empty_store, str(server.port), moment]
-        ended = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=60)
-        assert (ended.returncode, ended.stderr) == (-9, b"")
+        dies(empty_store, server, moment)
         assert send(server) == Outcome()  # its lease is not over
         for hours in (1, 2, 3):
             send(server, NOON + timedelta(hours=hours))
