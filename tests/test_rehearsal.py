@@ -143,7 +143,7 @@ def test_the_lines_of_a_month_are_told_then_written_once_and_what_cannot_be_rate
         with database.session():
             written = [
                 f"{line.month}  {line.company.name}  {line.description}: "
-                for line in InvoiceLine.select().order_by("id")
+                for line in InvoiceLine.select().order_by(InvoiceLine.id)
             ]
             states = {month.company.external_id: month.state for month in InvoiceMonth.select()}
         assert len(written) == len(expected) > 3
