@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import accept, desk, invoices, peer, report, sweep, taking_in, world
+from bench import accept, desk, invoices, peer, report, taking_in, worker, world
 from bench.driver import sqlite3
 from bench.report import Measure
 
@@ -23,7 +23,12 @@ def main() -> None:
     begun = time.perf_counter()
     _BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_BUILD) as folder:
-        found = [*_measures(Path(folder), quick=given.quick), *_invoices(Path(folder), given)]
+        extent = "quick" if given.quick else "full" if given.full else "default"
+        found = [
+            *_measures(Path(folder), quick=given.quick),
+            *worker.measured(Path(folder), extent),
+            *invoices.against_bare(Path(folder), invoices.SIZES[extent]),
+        ]
     print(f"\n{report.table(found)}\n")
     report.write(found, _BUILD / "bench.json")
     print(f"{time.perf_counter() - begun:.0f} seconds; written to build/bench.json")
@@ -33,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed against the bare library and a peer.")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="small numbers, to try the bench itself")
-    extent.add_argument("--full", action="store_true", help="the invoices of 100,000 companies too (15 minutes)")
+    extent.add_argument(
+        "--full", action="store_true", help="the night and invoices of 100,000 companies (half an hour)"
+    )
     return parser
 
 
@@ -49,19 +56,11 @@ def _measures(folder: Path, *, quick: bool) -> Iterator[Measure]:
         yield from accept.against_bare(built, number, size)
         print(f"accepting keys beside {peer.PEER} ...", flush=True)
         yield peer.against_peer(built, python, number, size)
-        if keys == sizes[-1]:
-            print("sweeping ...", flush=True)
-            yield sweep.against_bare(built, 3 if quick else 5)
         print("starting the desk ...", flush=True)
         yield desk.against_minimal(built, 1 if quick else 5)
         shutil.rmtree(folder / str(keys))
     print("importing users ...", flush=True)
     yield taking_in.against_bare(folder / "import", 2_000 if quick else 100_000)
-
-
-def _invoices(folder: Path, given: argparse.Namespace) -> Iterator[Measure]:
-    sizes = invoices.SIZES["quick" if given.quick else "full" if given.full else "default"]
-    return invoices.against_bare(folder, sizes)
 
 
 def _machine() -> str:
