@@ -79,7 +79,7 @@ REACHES = """
 """
 
 _KEYS_A_PAGE = 1000
-_MOST_NAMED = 30_000  # PostgreSQL takes no more than 65,535 values with a statement
+MOST_NAMED = 30_000  # PostgreSQL takes no more than 65,535 values with a statement
 _WHEN = "WHEN k.expires_on BETWEEN ? AND ? AND k.lifetime_days > ? THEN CAST(? AS INTEGER) "
 
 _OWED = """
@@ -167,7 +167,7 @@ def by_company(zone_name: str, day: date, thresholds: Sequence[int], after: int 
         end = min(begin + _KEYS_A_PAGE, len(keys))
         while end < len(keys) and companies[end] == companies[end - 1]:
             end += 1
-        if end - begin > _MOST_NAMED:  # one company has very many
+        if end - begin > MOST_NAMED:  # one company has very many
             yield from owing(zone_name, day, thresholds, companies=(companies[begin], companies[end - 1]))
         else:
             yield from owing(zone_name, day, thresholds, keys[begin:end])

@@ -7,7 +7,7 @@ from typing import Any
 
 from store import due_notices, notice_mails
 from store.database import backend, run_sql, session, transact, writing
-from store.due_notices import REACHES, Owing, noticed, owing
+from store.due_notices import MOST_NAMED, REACHES, Owing, noticed, owing
 from store.errors import KeydeskError
 from store.fields import canonical, instant, seconds
 from store.mail_kinds import DIGESTS, KEYS_TOLD
@@ -88,9 +88,12 @@ def _write(mails: list[Owing], day: date, now: datetime, thresholds: Sequence[in
     def whole(*, again: bool) -> int:
         if backend() == "postgresql":
             run_sql("SELECT pg_advisory_xact_lock(CAST(? AS INT), hashtext(?))", (_SWEEP_LOCK, zone_name))
-        written = _record(owing(zone_name, day, thresholds, keys) if again else mails, day, now)
-        _cover_wider(keys, now)
-        run_sql(_REACHED_AFTER_ALL.replace("{keys}", marks(len(keys))), keys)
+        read_again = {"companies": (mails[0].company_id, company_id)} if len(keys) > MOST_NAMED else {"among": keys}
+        written = _record(owing(zone_name, day, thresholds, **read_again) if again else mails, day, now)
+        for start in range(0, len(keys), MOST_NAMED):
+            some = keys[start : start + MOST_NAMED]
+            _cover_wider(some, now)
+            run_sql(_REACHED_AFTER_ALL.replace("{keys}", marks(len(some))), some)
         if go_on is not None:
             go_on(company_id, written)
         return written
