@@ -1,5 +1,6 @@
 """What a job would do as of a day: the same code, in a transaction that is taken back, or the rule alone."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -68,12 +69,12 @@ def rehearse(job: Job, now: datetime, as_of: date | None) -> Iterator[str]:
 def _notices(scene: Scene) -> Iterator[str]:
     for mail in notices.dry_run(date.fromisoformat(scene.period), installation.get().notice_days, scene.zone.zone):
         to = visible(mail.recipient) if mail.recipient else "nobody can be reached"
-        keys = ", ".join(
-            f"{visible(key.noticed['key']['label'])} ({key.noticed['key']['first']}…{key.noticed['key']['last']}, "
-            f"through {key.expires_on})"
-            for key in mail.keys
-        )
+        keys = ", ".join(_key(json.loads(each.noticed)["key"], each.expires_on) for each in mail.keys)
         yield f"{scene.period}  {visible(mail.company)}  {_EXPECTED[mail.kind]}  {to}: {keys}"
+
+
+def _key(said: dict[str, str], expires_on: date) -> str:
+    return f"{visible(said['label'])} ({said['first']}…{said['last']}, through {expires_on})"
 
 
 def _markers(scene: Scene) -> Iterator[str]:
