@@ -23,6 +23,7 @@ _RELAY_RECOVERS = timedelta(minutes=5)
 _RELAY_REMEMBERS = timedelta(hours=12)  # the keys of mails that it has taken: half of the day that relays promise
 _MINUTE = timedelta(minutes=1)
 _PACE_LOCK = 0x6B64_7061  # one PostgreSQL transaction at a time counts what leaves in a minute
+_NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was made by a clock gone wrong
 _REPLY_LIMIT = 600
 _IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
 
@@ -68,7 +69,8 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
     def take() -> list[Email]:
         most = min(limit, _left_of_minute(per_minute, now)) if per_minute else limit
         query = _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else "")
-        ids = [int(row[0]) for row in run_sql(query, (seconds(now), seconds(now), most)).fetchall()] if most else []
+        instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
+        ids = [int(row[0]) for row in run_sql(query, (*instants, most)).fetchall()] if most else []
         for email_id in ids:
             run_sql(_TAKE, (owner, seconds(now + lease), email_id))
         return _read(ids)
@@ -344,7 +346,7 @@ def _subject(mail: Email) -> str:
 _NEXT = """
     SELECT id FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over')
-       AND ((state = 'queued' AND next_at <= ?) OR (state = 'claimed' AND lease_until <= ?))
+       AND ((state = 'queued' AND next_at <= ?) OR (state = 'claimed' AND (lease_until <= ? OR lease_until > ?)))
      ORDER BY next_at, id
      LIMIT ?
 """

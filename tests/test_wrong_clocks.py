@@ -14,8 +14,9 @@ from jobs.periods import EachDay
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
-from store import clock_seen, runs
+from store import clock_seen, outgoing, runs
 from store.actors import Actor
+from store.outgoing import ClaimLost
 from store.runs import LeaseLost, Planned
 from store.tables import Email, Notice, Run, Setting
 from store.tables import Worker as WorkerRow
@@ -165,3 +166,20 @@ def test_a_run_whose_clock_is_put_back_in_the_middle_is_finished_or_taken_over_b
     runs.execute(first, lambda _run, _now: _pour(), NOON - timedelta(hours=1))
 
     assert (too_early, runs.claim("two", ["tea"], NOON + DAY), cups()) == (None, None, 1)
+
+
+def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_handed_over_by_it_alone(
+    empty_store: str,
+) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    Email.delete().execute()
+    key_of(people.ase)
+    half_an_hour = timedelta(minutes=30)
+    (wrong,) = outgoing.claim("ahead", 1, half_an_hour, NOON + 6 * DAY)
+
+    (right,) = outgoing.claim("right", 1, half_an_hour, NOON)
+
+    assert right.id == wrong.id
+    with pytest.raises(ClaimLost):
+        outgoing.handing_over(wrong.id, "ahead", half_an_hour, NOON + 6 * DAY)
