@@ -14,6 +14,9 @@ from store.fields import seconds
 from store.tables import Worker
 
 QUIET_AFTER = timedelta(minutes=5)  # a worker that has said nothing for so long is taken for dead
+_NEVER_SO_FAR = timedelta(
+    days=1
+)  # by which a living worker's clock may be ahead; what is farther was written by mistake
 CALLED_EVERY = timedelta(minutes=15)  # a timer that calls `keydesk worker --once` more seldom is taken for broken
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
@@ -77,6 +80,7 @@ def _refuse_second_host(host: Host, now: datetime) -> None:
     other = Worker.get_or_none(
         (Worker.stopped_at >> None)
         & (Worker.last_tick > now - QUIET_AFTER)
+        & (Worker.last_tick < now + _NEVER_SO_FAR)
         & (Worker.host != host.name)
         & (Worker.boot_id != host.boot_id),
     )
@@ -138,7 +142,8 @@ def listed(limit: int = 50) -> list[Worker]:
 
 def alive(now: datetime) -> list[Worker]:
     """The workers that have neither stopped nor been quiet for too long."""
-    return [row for row in listed() if row.stopped_at is None and row.last_tick > now - QUIET_AFTER]
+    lately = now - QUIET_AFTER
+    return [row for row in listed() if row.stopped_at is None and lately < row.last_tick < now + _NEVER_SO_FAR]
 
 
 def forget(before: datetime) -> int:

@@ -78,6 +78,14 @@ def test_a_worker_that_was_killed_is_buried_by_the_next_on_its_machine(empty_sto
     assert workers.bury(HERE, NOON) == []
 
 
+def test_a_worker_that_a_clock_far_ahead_has_written_keeps_nobody_out(empty_store: str) -> None:
+    workers.register(HERE, "0.1.0", NOON + timedelta(days=7300))
+
+    workers.register(Host("fjell", "boot-9"), "0.1.0", NOON)
+
+    assert [row.host for row in workers.alive(NOON)] == ["fjell"]
+
+
 def test_containers_of_one_name_do_not_bury_each_other(empty_store: str) -> None:
     one, other = Host("skog", "boot-1", 4026531836), Host("skog", "boot-1", 4026532201)
     lives_in_its_own = workers.register(one, "0.1.0", NOON, pid=2**22 + 1)  # a number that the other does not have
