@@ -23,8 +23,7 @@ def hourly(_run: RunRow, now: datetime) -> Iterator[int]:
 def daily(_run: RunRow, now: datetime) -> Iterator[int]:
     """What reads whole tables, and what need not be tried more often."""
     yield months_owed.reopen_for_waiting(now)
-    while cleared := old_mail.clear_bytes(now - _MAIL_BYTES_KEPT, limit=1000):
-        yield cleared
+    yield from old_mail.clear_bytes(now - _MAIL_BYTES_KEPT)
     yield runs.forget("housekeeping", now - _RUNS_KEPT)
     yield workers.forget(now - _WORKERS_KEPT)
 
