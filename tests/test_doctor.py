@@ -134,6 +134,18 @@ def test_a_worker_that_a_timer_calls_is_well_while_it_is_called(home: Home, ago:
     database.dispose()
 
 
+def test_of_two_workers_the_one_that_is_no_longer_heard_is_named(well: Home) -> None:
+    with well.opened():
+        name = workers.register(workers.this_host(), "0.1.0", NOW - timedelta(hours=1), pid=4242)
+
+    verdict, text = found(well)["worker"]
+
+    assert verdict == "look"
+    assert text.endswith(
+        f". No longer heard: {name} ({NOW - timedelta(hours=1):%Y-%m-%d %H:%M}Z); start it again, or see why."
+    )
+
+
 def test_one_job_by_hand_is_no_worker(home: Home) -> None:
     with home.opened():
         workers.stop(workers.register(workers.this_host(), "0.1.0", NOW, kind="job"), NOW)

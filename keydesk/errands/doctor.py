@@ -23,6 +23,7 @@ from store.tables import Company, Event, InvoiceMonth, Worker
 from store.workers import CALLED_EVERY
 
 _CLOCKS_APART = timedelta(seconds=30)
+_MISSED_FOR = timedelta(days=1)  # a worker that fell silent beside others is spoken of
 _SILENT_AFTER = timedelta(minutes=2)
 _PATIENCE_SECONDS = 10  # with a relay; a worker that delivers waits for minutes, a person who looks does not
 _LITTLE_SPACE = 0.10
@@ -139,6 +140,10 @@ def _worker(now: datetime) -> Finding:
     ticking = list(staying.where(Worker.last_tick >= now - _SILENT_AFTER))
     if ticking:
         named = "; ".join(f"{row.name}, last tick {row.last_tick:%H:%M:%S}Z" for row in ticking)
+        lately = (Worker.last_tick < now - _SILENT_AFTER) & (Worker.last_tick > now - _MISSED_FOR)
+        fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in staying.where(lately))
+        if fallen:
+            return Finding("look", "worker", f"{named}. No longer heard: {fallen}; start it again, or see why.")
         return Finding("ok", "worker", named)
     called = newest_first.where(Worker.kind == "pass").first()
     if called is not None and now - called.last_tick <= CALLED_EVERY:
