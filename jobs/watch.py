@@ -12,7 +12,7 @@ FROZEN_AFTER = 3 * TICK_SECONDS  # seconds without the end of a tick, good or ba
 SILENT_AFTER = 15 * 60  # seconds without a tick that the store has taken
 # Seconds that one piece of work may take: longer than the longest conversation about one mail with what comes before
 # and after it, shorter than the lease of a mail.
-STUCK_AFTER = 25 * 60
+STUCK_AFTER = 20 * 60
 _SHOWN_AFTER = 2  # seconds; what is shorter is not worth a word
 
 

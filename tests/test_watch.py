@@ -70,14 +70,14 @@ def test_after_a_quarter_of_an_hour_without_the_store_a_new_process_is_wanted(ti
     assert (watch.fault(), watch.status()) == (None, "Waiting for what falls due")
 
 
-def test_any_piece_of_work_that_does_not_move_for_25_minutes_is_a_fault(time: Time) -> None:
+def test_any_piece_of_work_that_does_not_move_for_20_minutes_is_a_fault(time: Time) -> None:
     watch = Watch(time)
     watch.begins("mails")
-    tick(watch, time, 25 * 60)
+    tick(watch, time, 20 * 60)
     well = watch.fault()
     tick(watch, time, 10)
 
-    assert (well, watch.fault()) == (None, "Stuck in mails for 25 min")
+    assert (well, watch.fault()) == (None, "Stuck in mails for 20 min")
     watch.ends("mails")
     assert watch.fault() is None
 
@@ -86,7 +86,7 @@ def test_work_that_moves_may_take_hours_and_is_named(time: Time) -> None:
     watch = Watch(time)
     watch.begins("refreshes")
     for _ in range(6):
-        tick(watch, time, 1200)
+        tick(watch, time, 1100)
         watch.moves("refreshes")
 
     assert (watch.fault(), watch.status(), watch.busy) == (None, "Working: refreshes", ["refreshes"])
@@ -97,6 +97,6 @@ def test_the_longest_conversation_about_a_mail_ends_before_the_worker_counts_as_
 ):
     a_slice_begins_mails_for, to_take_leave = 60, 15
 
-    longest = a_slice_begins_mails_for + Timeouts().mail + to_take_leave
+    longest = a_slice_begins_mails_for + Timeouts().offer + Timeouts().body + to_take_leave
 
-    assert longest < 25 * 60 < LEASE.total_seconds()
+    assert longest < 20 * 60 < LEASE.total_seconds()
