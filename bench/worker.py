@@ -31,6 +31,8 @@ SIZES: Final = {"quick": (200, 1_000), "default": (1_000, 10_000), "full": (10_0
 _MAILS: Final = {"quick": 150, "default": 600, "full": 1_500}
 _USERS: Final = {"quick": 2_000, "default": 20_000, "full": 100_000}
 _RUNS: Final = 200
+_CLAIMED: Final = 5_000  # mails, and markers; no more are due at once, as what is claimed is done soon after
+_DUE_NOW: Final = "UPDATE {table} SET {at} = ? WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?)"
 _MEGABYTE: Final = 1e6
 _PROMISED_FROM: Final = 10_000  # companies; below, what a run costs by itself is much of the time
 _FILLED_FROM: Final = 100_000  # companies, whose night fills pages, and SQLite's cache, early
@@ -257,13 +259,17 @@ class _Bench:
             for zone in ZONES:
                 notices.sweep(zone, TODAY, NOW, THRESHOLDS)
             with database.writing():
-                database.run_sql("UPDATE email SET next_at = ?", (seconds(NOW),))
+                database.run_sql("UPDATE email SET next_at = ?", (seconds(NOW + timedelta(days=1)),))
+                database.run_sql(_DUE_NOW.format(table="email", at="next_at"), (seconds(NOW), _CLAIMED))
 
     def _owe_markers(self) -> None:
         self.place.fresh()
         with self._bound():
             for zone in ZONES:
-                marking.create(zone, TODAY, NOW - timedelta(hours=4))
+                marking.create(zone, TODAY, NOW)
+            with database.writing():
+                database.run_sql("UPDATE refresh_marker SET due_at = ?", (seconds(NOW + timedelta(days=1)),))
+                database.run_sql(_DUE_NOW.format(table="refresh_marker", at="due_at"), (seconds(NOW), _CLAIMED))
 
     @contextmanager
     def _bound(self) -> Iterator[None]:
