@@ -17,9 +17,9 @@ from store.database import run_sql, session, transact, writing
 from store.errors import StoreUnavailable
 from store.tables import Email, Notice
 
-MOST_DAYS = 60
-# Every sixth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
-EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "6"))
+MOST_DAYS = 40
+# Every ninth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
+EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "9"))
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -71,7 +71,7 @@ def test_a_session_that_is_ended_after_any_statement_costs_nothing_but_a_beat(
             admin.execute("SELECT pg_terminate_backend(%s, 5000)", (mine,))
 
         with smtp_server() as relay:
-            world = FaultWorld(relay, days=MOST_DAYS * 6 // EVERY_NTH)
+            world = FaultWorld(relay, days=MOST_DAYS * 9 // EVERY_NTH)
             while world.day_with_a_fault((world.days + 1) * EVERY_NTH, end_session, lambda: None):
                 pass
 
