@@ -66,10 +66,10 @@ class Bare:
         self.reading: list[Statement] = []
         self.written: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
         if asked["task"] == "sweep":
-            self.reading = _heard(due_notices, lambda zone: due_notices.owing(zone, TODAY, THRESHOLDS))
+            self.reading = _heard(due_notices, "run_planned", lambda zone: due_notices.owing(zone, TODAY, THRESHOLDS))
             self.written = pickle.loads(Path(asked["kept"]).read_bytes())
         elif asked["task"] == "marking":
-            self.reading = _heard(marking, _mark)
+            self.reading = _heard(marking, "run_sql", _mark)
 
     def run(self, text: str, values: Sequence[Any]) -> Any:
         """One statement."""
@@ -158,7 +158,7 @@ def _mark(zone: str) -> None:
     marking._Nights(zone, TODAY, NOW, 2, 0, ()).write((0, _ENOUGH))
 
 
-def _heard(module: Any, body: Callable[[str], object]) -> list[Statement]:
+def _heard(module: Any, name: str, body: Callable[[str], object]) -> list[Statement]:
     """The statements by which the store's module does something for each zone, with their values; nothing is done."""
     heard: list[Statement] = []
 
@@ -172,7 +172,7 @@ def _heard(module: Any, body: Callable[[str], object]) -> list[Statement]:
         heard.append((text, tuple(values)))
         return Nothing()
 
-    with mock.patch.object(module, "run_sql", listen):
+    with mock.patch.object(module, name, listen):
         for zone in ZONES:
             body(zone)
     return heard

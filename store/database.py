@@ -125,6 +125,17 @@ def run_sql(text: str, values: Sequence[Any] = ()) -> Any:
     return _proxy.execute_sql(text_for_backend(text), tuple(values))
 
 
+def run_planned(text: str, values: Sequence[Any] = ()) -> Any:
+    """A cursor as from run_sql, over a statement that PostgreSQL plans for these very values; for what reads many rows.
+
+    One that is run again and again is prepared, and planned for any values: a thousand rows are taken for a few then.
+    """
+    if backend() == "sqlite":
+        return run_sql(text, values)
+    with exception_wrapper:
+        return _proxy.obj.cursor().execute(text_for_backend(text), values, prepare=False)
+
+
 def first_row(text: str, values: Sequence[Any]) -> Any:
     """The first row of a statement written as for run_sql, None when there is none; for what is asked all day long.
 
@@ -142,6 +153,13 @@ def run_many(text: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
         with exception_wrapper:  # peewee's: what a driver says reads the same for both
             db.connection().cursor().executemany(text_for_backend(text), rows)  # type: ignore[no-untyped-call]
+
+
+def one_of(numbers: Sequence[int]) -> tuple[str, list[Any]]:
+    """What follows a column that is to be one of these numbers, and the values that go with it."""
+    if backend() == "sqlite":
+        return f"IN ({', '.join('?' * len(numbers))})", [*numbers]
+    return "= ANY (CAST(? AS BIGINT[]))", [[*numbers]]
 
 
 @cache

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from store.database import run_sql
+from store.database import one_of, run_planned, run_sql
 from store.fields import Canonical, canonical, instant, seconds
 from store.mail_contexts import instant_text
 from store.rules import calendar
@@ -141,14 +141,15 @@ def owing(
     for days in sorted(thresholds):
         first = oldest if days < 0 else day
         values += [first.isoformat(), (day + timedelta(days=days)).isoformat(), days, days]
-    values += [zone_name, *_ends(zone_name, day, thresholds), *among, *(companies or ())]
+    named, ids = one_of(among)
+    values += [zone_name, *_ends(zone_name, day, thresholds), *(ids if among else ()), *(companies or ())]
     query = _OWED.replace("{when}", _WHEN * len(thresholds)).replace("{reach}", REACH)
-    limits = f"AND k.id IN ({', '.join('?' * len(among))}) " if among else ""
+    limits = f"AND k.id {named} " if among else ""
     limits += "AND k.company_id BETWEEN ? AND ?" if companies else ""
     query = query.replace("{among}", limits)
     mails: list[Owing] = []
     said: dict[int, Canonical] = {}
-    for _, rows in groupby(run_sql(query, values).fetchall(), key=itemgetter(0, 4)):
+    for _, rows in groupby(run_planned(query, values).fetchall(), key=itemgetter(0, 4)):
         mails.extend(_mails(list(rows), day, tuple(thresholds), said))
     return mails
 
