@@ -1,92 +1,180 @@
 """Mails a second through a mail server on loopback, against smtplib sending the same bytes on one kept connection.
 
-`python -m bench.delivering [MAILS]` measures it alone. The mails are a night's notices, of a small store of its own.
+`python -m bench.delivering [MAILS]` measures it alone. The mails are a night's notices, of a small store of its own:
+those that tell of one key, which nearly all do, and digests. The server is a process of its own that all sides speak
+with, and they take turns. What the disk makes of it is told by a third side: smtplib and the two commits that any
+sender needs who must know after a crash what has left, by the driver alone, of the same bytes on the same disk.
 """
 
 import smtplib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from bench import relay, worker_world
+from bench.driver import sqlite3
 from bench.report import Goal, Measure, table
-from bench.timing import order
 from bench.worker_world import NOW, THRESHOLDS, TODAY, ZONES
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import mails
 from jobs.smtp_session import SmtpSession
 from store import database, notices, outgoing, workers
+from store.fields import seconds
+from store.rules import calendar, expiry
 
 _SENDER: Final = Sender("keys@fjord.example", "help@fjord.example")
 _TURNS: Final = 3
-_COMPANIES_A_MAIL: Final = 4  # that have to be there for one mail to be owed, and more
+_COMPANIES_A_MAIL: Final = 6  # that have to be there for one mail of each sort to be owed, and more
+_SORTS: Final = {"one key": (1, 1), "digests of 8 to 10 keys": (8, 10)}
+_EVERY_SIXTH: Final = "UPDATE api_key SET expires_on = ?, ends_at = ? WHERE company_id % 6 = 0 AND company_id % 2 = ?"
+
+Sent = list[tuple[str, bytes]]
+Step = Callable[[int, bytes], object]  # of one mail, by its place among them
 
 
-def against_smtplib(location: str, name: str, number: int) -> Measure:
-    """Both send `number` mails in turns. The store is one of bench.worker_world, without a told notice."""
+@dataclass
+class _Rates:
+    """Mails a second, one for each turn."""
+
+    ours: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    durable: list[float] = field(default_factory=list)
+
+
+def against_smtplib(location: str, name: str, number: int) -> Iterator[Measure]:
+    """All sides send `number` mails of each sort. The store is one of bench.worker_world, without a told notice."""
     database.bind(location)
-    taken: tuple[list[float], list[float]] = ([], [])
     with database.session(), relay.running() as port:
         with database.writing():
             database.run_sql("DELETE FROM notice")
+            _expire_together()
         for zone in ZONES:
             notices.sweep(zone, TODAY, NOW, THRESHOLDS)
         owner = workers.register(workers.this_host(), "bench", NOW)
-        sent: list[tuple[str, bytes]] = []
-        for turn in range(_TURNS):
-            _hold_back_all_but(number // _TURNS)
-            for which in order(turn) if sent else (0, 1):
-                if which == 0:
-                    begun = time.perf_counter()
-                    count = _ours(port, owner)
-                    taken[0].append(count / (time.perf_counter() - begun))
-                    sent = _sent()
-                else:
-                    taken[1].append(_bare(port, sent))
+        for sort, keys in _SORTS.items():
+            rates = _in_turns(location, port, owner, keys, number // _TURNS)
+            ours, bare, durable = (median(each) for each in (rates.ours, rates.bare, rates.durable))
+            told = f"mails handed over, {name}, {sort}"
+            yield Measure(told, ours, bare, "mails/s", Goal("at least", 0.5))
+            yield Measure(f"… against smtplib and two commits, {name}, {sort}", ours, durable, "mails/s")
     database.dispose()
-    ours, bare = (sorted(each)[len(each) // 2] for each in taken)
-    return Measure(f"mails handed over, {name}", ours, bare, "mails/s", Goal("at least", 0.5))
 
 
-def _ours(port: int, owner: str) -> int:
-    """The queue as the worker empties it, until nothing is due; how many mails left."""
+def _expire_together() -> None:
+    """All keys of every sixth company end on one day, so that digests are owed."""
+    day = TODAY + timedelta(days=THRESHOLDS[0])
+    for remainder, zone in enumerate(ZONES):
+        end = seconds(expiry.ends_at(day, calendar.zone(zone)))
+        database.run_sql(_EVERY_SIXTH, (day.isoformat(), end, remainder))
+
+
+def _in_turns(location: str, port: int, owner: str, keys: tuple[int, int], number: int) -> _Rates:
+    """The first turn of ours warms up and gives the bytes that the others begin with."""
+    rates = _Rates()
+    _hold_back_all_but(number, keys)
+    _ours(port, owner)
+    sent = _sent()
+    for turn in range(_TURNS):
+        _hold_back_all_but(number, keys)
+        for place in range(turn, turn + 3):
+            match place % 3:
+                case 0:
+                    rates.ours.append(_ours(port, owner))
+                case 1:
+                    rates.bare.append(_bare(port, sent))
+                case _:
+                    rates.durable.append(_durable(location, port, sent))
+        sent = _sent()
+    return rates
+
+
+def _ours(port: int, owner: str) -> float:
+    """Mails a second of the queue as the worker empties it, until nothing is due."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
         queue = mails(lambda: SmtpSession("127.0.0.1", port, tls="none"), _SENDER, JsonLog(nowhere, clock=lambda: NOW))
-        count = 0
+        begun, count = time.perf_counter(), 0
         while taken := queue(lambda: NOW, owner, lambda: False):
             count += taken
+        passed = time.perf_counter() - begun
     if outgoing.pending_counts().queued:
         raise AssertionError("Mails were left in the outbox.")
-    return count
+    return count / passed
 
 
-def _bare(port: int, sent: list[tuple[str, bytes]]) -> float:
+def _bare(port: int, sent: Sent, before: Step | None = None, after: Step | None = None) -> float:
     """Mails a second of smtplib, by one connection, of bytes that are there."""
     with smtplib.SMTP("127.0.0.1", port, local_hostname="localhost") as client:
         client.ehlo()
         begun = time.perf_counter()
-        for recipient, raw in sent:
+        for number, (recipient, raw) in enumerate(sent):
+            if before is not None:
+                before(number, raw)
             client.sendmail(_SENDER.address, [recipient], raw)
+            if after is not None:
+                after(number, raw)
         return len(sent) / (time.perf_counter() - begun)
 
 
-def _hold_back_all_but(number: int) -> None:
-    """So many mails are due; the others wait for a later turn. What left before is forgotten."""
+def _durable(location: str, port: int, sent: Sent) -> float:
+    """The same, with one commit before each mail, which keeps its bytes, and one after it."""
+    with _commits(location) as execute:
+        execute("CREATE TABLE bench_mail (id INT PRIMARY KEY, state TEXT, message {blob})")
+        for number in range(len(sent)):
+            execute("INSERT INTO bench_mail VALUES (?, 'claimed', NULL)", (number,))
+        going = "UPDATE bench_mail SET state = 'handing-over', message = ? WHERE id = ?"
+        gone = "UPDATE bench_mail SET state = 'sent' WHERE id = ?"
+        try:
+            return _bare(
+                port,
+                sent,
+                before=lambda number, raw: execute(going, (raw, number)),
+                after=lambda number, _: execute(gone, (number,)),
+            )
+        finally:
+            execute("DROP TABLE bench_mail")
+
+
+@contextmanager
+def _commits(location: str) -> Iterator[Callable[..., Any]]:
+    """A statement of the driver alone that is on the disk when it returns, as the store's are."""
+    if "://" in location:
+        import psycopg
+
+        with psycopg.connect(location, autocommit=True) as server:
+            yield lambda text, values=(): server.execute(text.replace("?", "%s").replace("{blob}", "BYTEA"), values)
+    else:
+        path = Path(location).with_suffix(".bare")
+        with closing(sqlite3.connect(path, isolation_level=None)) as file:
+            for pragma in ("journal_mode = wal", "synchronous = full", "secure_delete = 1", "cache_size = -65536"):
+                file.execute(f"PRAGMA {pragma}")
+            yield lambda text, values=(): file.execute(text.replace("{blob}", "BLOB"), values)
+
+
+def _hold_back_all_but(number: int, keys: tuple[int, int]) -> None:
+    """So many mails of so many keys, from the fewest to the most, are due; what left before is forgotten."""
     with database.writing():
         database.run_sql("UPDATE email SET state = 'withdrawn' WHERE state = 'sent'")
         database.run_sql("UPDATE email SET state = 'failed' WHERE state = 'queued'")
-        database.run_sql(
+        chosen = database.run_sql(
             "UPDATE email SET state = 'queued' WHERE id IN "
-            "(SELECT id FROM email WHERE state = 'failed' ORDER BY id LIMIT ?)",
-            (number,),
-        )
+            "(SELECT e.id FROM email e JOIN notice n ON n.email_id = e.id "
+            "WHERE e.state = 'failed' AND n.state = 'mailed' GROUP BY e.id HAVING count(*) BETWEEN ? AND ? "
+            "ORDER BY e.id LIMIT ?)",
+            (*keys, number),
+        ).rowcount
+    if chosen != number:
+        raise AssertionError(f"Only {chosen} mails are left; the store is too small.")
 
 
-def _sent() -> list[tuple[str, bytes]]:
+def _sent() -> Sent:
     rows: list[Any] = database.run_sql("SELECT recipient, message FROM email WHERE state = 'sent'").fetchall()
     return [(row[0], bytes(row[1])) for row in rows]
 
@@ -97,11 +185,11 @@ def on_both(folder: Path, number: int) -> Iterator[Measure]:
 
     path = folder / "delivering.db"
     worker_world.build(str(path), number * _COMPANIES_A_MAIL)
-    yield against_smtplib(str(path), "SQLite", number)
+    yield from against_smtplib(str(path), "SQLite", number)
     with postgres.running() as server:
         server.sql("CREATE DATABASE delivering")
         worker_world.build(server.url("delivering"), number * _COMPANIES_A_MAIL)
-        yield against_smtplib(server.url("delivering"), "PostgreSQL", number)
+        yield from against_smtplib(server.url("delivering"), "PostgreSQL", number)
 
 
 def main() -> None:

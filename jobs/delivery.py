@@ -12,6 +12,7 @@ A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivere
 from store import installation, notices, outgoing, restored, sent_record
 from store.errors import StoreUnavailable
 from store.installation import Installation
-from store.notices import NoLongerTrue
+from store.notices import Confirmed, NoLongerTrue
 from store.outgoing import Bound, ClaimLost, Taken
 from store.tables import Email
 
@@ -92,8 +93,9 @@ def deliver_slice(
     if not mails:
         return outcome
     try:
-        with open_session() as session:
-            post = _Post(session, sender, clock, owner, relay, outcome, log, installation.get(), restored.ever())
+        with open_session() as session, ThreadPoolExecutor(1, "sent-record") as beside:
+            chosen, is_restored = installation.get(), restored.ever()
+            post = _Post(session, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
             try:
                 for mail in mails:
                     if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
@@ -137,7 +139,9 @@ class _Post:
     log: JsonLog | None
     chosen: Installation
     is_restored: bool
+    beside: ThreadPoolExecutor
     taken: Taken | None = None  # in the record beside the store, and not yet in the store
+    syncing: Future[None] | None = None  # that record, on its way to the disk
 
     def deliver(self, mail: Email) -> None:
         """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
@@ -150,6 +154,7 @@ class _Post:
 
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
+        self._synced()
         taken, self.taken = self.taken, None
         if taken is None:
             return
@@ -161,17 +166,17 @@ class _Post:
     def _ready(self, mail: Email) -> _Ready | None:
         """The mail as it goes; None when it does not. Whatever is wrong with one mail does not keep the others back."""
         try:
-            said = self._still_true(mail)
-            if said is None:
+            confirmed = self._still_true(mail)
+            if confirmed is None:
                 return None
-            things = sent_record.told(mail, said)
+            things = sent_record.told(mail, confirmed)
             if self._sent_before(mail, things):
                 return None
             if mail.resends and mail.message is not None:
                 return self._as_before(mail, things)  # the first one may have arrived, so this must be the same
             header = self.sender.idempotency_header
             more = ((header, idempotency_key(mail, things)),) if header else ()
-            letter, message = write(mail, said, self.sender, self.clock(), chosen=self.chosen, more=more)
+            letter, message = write(mail, confirmed, self.sender, self.clock(), chosen=self.chosen, more=more)
         except _NOT_THE_MAILS_FAULT:
             raise
         except Exception as error:  # noqa: BLE001 - it is set aside, with the reason
@@ -186,7 +191,7 @@ class _Post:
             return None
         return _Ready(bytes(mail.message or b""), None, things)
 
-    def _still_true(self, mail: Email) -> dict[str, object] | None:
+    def _still_true(self, mail: Email) -> Confirmed | None:
         """What the mail says; None when it was withdrawn."""
         now = self.clock()
         if mail.useless_after is not None and mail.useless_after <= now:
@@ -247,6 +252,7 @@ class _Post:
 
     def _body_goes(self, mail: Email, bound: Bound | None) -> None:
         """One transaction: the mail before this one was taken, and this one goes."""
+        self._synced()
         now = self.clock()
         try:
             outgoing.handing_over(mail.id, self.owner, LEASE, now, bound, self.taken)
@@ -258,19 +264,35 @@ class _Post:
     def _taken(self, mail: Email, things: Sequence[str], reply: str, now: datetime) -> None:
         """Write it down: at once, or where the record knows it already, together with the next hand-over."""
         self.taken = Taken(mail.id, reply, now)
-        if not self._remembered(mail, things, now):
+        self._remember(mail, things, now)
+        if self.syncing is None:
             self.settle()
         self.relay.answered()
         self.outcome.sent.append(mail.id)
         waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
         self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
 
-    def _remembered(self, mail: Email, things: Sequence[str], now: datetime) -> bool:
+    def _remember(self, mail: Email, things: Sequence[str], now: datetime) -> None:
+        """Note it in the record, which goes to the disk while the next mail is written."""
         try:
-            return sent_record.add(mail, things, now)
-        except OSError as error:  # it matters after a restore or a crash only; the mail has left
-            self._say("mail.not-recorded", "error", mail=mail.id, error=str(error.strerror))
-            return False
+            sync = sent_record.add(mail, things, now)
+        except OSError as error:
+            self._not_recorded(mail.id, error)
+        else:
+            self.syncing = self.beside.submit(sync) if sync is not None else None
+
+    def _synced(self) -> None:
+        """Wait for the record, which must know what is taken before the store says so."""
+        syncing, self.syncing = self.syncing, None
+        try:
+            if syncing is not None:
+                syncing.result()
+        except OSError as error:
+            self._not_recorded(self.taken.email_id if self.taken else 0, error)
+
+    def _not_recorded(self, email_id: int, error: OSError) -> None:
+        """It matters after a restore or a crash only; the mail has left."""
+        self._say("mail.not-recorded", "error", mail=email_id, error=str(error.strerror))
 
     def _stop(self, reply: str, now: datetime) -> None:
         self.relay.refused(reply, now)

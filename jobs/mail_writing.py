@@ -1,10 +1,10 @@
 """From a row of the outbox to the letter and its bytes, as of today in the company's days."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from jobs import letter_context, letters, messages
 from jobs.messages import Mailbox
@@ -12,6 +12,7 @@ from store import installation
 from store.database import run_sql
 from store.installation import Installation
 from store.mail_kinds import ABOUT_A_KEY, DIGESTS
+from store.notices import Confirmed
 from store.rules import calendar
 from store.tables import Email
 
@@ -34,7 +35,7 @@ class Sender:
 
 def write(
     mail: Email,
-    said: Mapping[str, Any],
+    confirmed: Confirmed,
     sender: Sender,
     now: datetime,
     *,
@@ -46,7 +47,8 @@ def write(
     `chosen` are the installation's choices, where they are at hand; `more` are further headers.
     """
     chosen = chosen or installation.get()
-    company, time_zone = _company(mail.company_id) or ("", chosen.time_zone)
+    said = confirmed.said
+    company, time_zone = confirmed.company or _company(mail.company_id) or ("", chosen.time_zone)
     reference = reference_of(mail)
     reply_to = sender.reply_to or sender.address
     envelope = {
@@ -59,7 +61,7 @@ def write(
     about = {name: value for name, value in said.items() if name not in _ENVELOPE}
     context = letter_context.from_json(mail.kind, {**about, "envelope": envelope})
     letter = letters.render(mail.kind, context, today=calendar.local_day(now, calendar.zone(time_zone)), now=now)
-    topic = _topic(mail, said, company)
+    topic = _topic(mail, confirmed, company)
     raw = messages.build(
         letter,
         kind=mail.kind,
@@ -87,21 +89,21 @@ def idempotency_key(mail: Email, things: Sequence[str]) -> str:
     return f"{named}-{mail.attempts}" if mail.attempts else named
 
 
-def _topic(mail: Email, said: Mapping[str, Any], company: str) -> str:
+def _topic(mail: Email, confirmed: Confirmed, company: str) -> str:
     """What the mail is about, so that a mailbox shows all of it together; empty where nothing else will be.
 
     One key from its making to its end; one night's failure; one month and its corrections; the settings of API Access;
     warnings about several keys of a company.
     """
     if mail.kind in DIGESTS:
-        handles = run_sql(_HANDLES, (mail.id,)).fetchall()
-        return f"key:{handles[0][0]}" if len(handles) == 1 else f"keys:{company}"
+        handles = {handle for handle, _, _ in confirmed.told}
+        return f"key:{handles.pop()}" if len(handles) == 1 else f"keys:{company}"
     if mail.kind in ABOUT_A_KEY:
         return f"key:{mail.dedupe_key.split(':')[1]}"  # kind:handle:… as store.mail_contexts makes it
     return {
         "integration_changed": f"api-access:{company}",
-        "sandbox_failed": f"sandbox:{company}:{said.get('night')}",
-        "invoice_lines": f"invoice:{company}:{said.get('month')}",
+        "sandbox_failed": f"sandbox:{company}:{confirmed.said.get('night')}",
+        "invoice_lines": f"invoice:{company}:{confirmed.said.get('month')}",
     }.get(mail.kind, "")
 
 
@@ -109,9 +111,3 @@ def _company(company_id: int | None) -> tuple[str, str] | None:
     """Its external id and time zone."""
     row = run_sql("SELECT external_id, time_zone FROM company WHERE id = ?", (company_id,)).fetchone()
     return (row[0], row[1]) if row else None
-
-
-_HANDLES = """
-    SELECT DISTINCT k.handle FROM notice n JOIN api_key k ON k.id = n.key_id
-     WHERE n.email_id = ? AND n.state = 'mailed' LIMIT 2
-"""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 
 from store import due_notices, notice_mails
@@ -32,6 +33,15 @@ class NoLongerTrue(KeydeskError):
     def __init__(self, reason: str, fallen: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(reason)
         self.fallen = tuple(fallen)
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a mail says as it is true now. Of a digest also what it tells of, and whose keys these are."""
+
+    said: dict[str, Any]
+    told: tuple[tuple[str, str, int], ...] = ()  # each key's handle, its expiry date and the threshold
+    company: tuple[str, str] | None = None  # its external id and time zone
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def withdraw_company(company_id: int, reason: str, now: datetime) -> None:
     _withdraw(_QUEUED_OF_COMPANY, company_id, reason, now)
 
 
-def still_true(email: Email, now: datetime) -> dict[str, Any]:
+def still_true(email: Email, now: datetime) -> Confirmed:
     """What the mail says, as it is true at `now`: keys that do not owe it any more have gone, last uses are today's.
 
     Raises NoLongerTrue when nothing is left. Mails about what somebody did are always true. Nothing is written.
@@ -132,14 +142,14 @@ def still_true(email: Email, now: datetime) -> dict[str, Any]:
     return _judged(email, now)[0]
 
 
-def confirm(email: Email, now: datetime) -> dict[str, Any]:
+def confirm(email: Email, now: datetime) -> Confirmed:
     """The same, for the worker that is about to hand the mail over.
 
     Notices that have fallen are recorded as withdrawn, so that they are owed again should their reason come back.
     """
     with session():
         try:
-            context, fallen = _judged(email, now)
+            confirmed, fallen = _judged(email, now)
         except NoLongerTrue as reason:
             with writing():
                 _let_go(reason.fallen)
@@ -147,7 +157,7 @@ def confirm(email: Email, now: datetime) -> dict[str, Any]:
         if fallen:
             with writing():
                 _let_go(fallen)
-        return context
+        return confirmed
 
 
 def unreachable(company_id: int | None = None) -> list[Unreachable]:
@@ -225,7 +235,7 @@ def _settle(email_ids: set[int], reason: str, now: datetime) -> None:
     """Bring queued mails in line with their notices: without those keys, or withdrawn when none is left."""
     for email_id in sorted(email_ids):
         try:
-            context = confirm(Email.get_by_id(email_id), now)
+            context = confirm(Email.get_by_id(email_id), now).said
         except NoLongerTrue:
             text = "UPDATE email SET state = 'withdrawn', reply = ? WHERE id = ? AND state = 'queued'"
             run_sql(text, (reason, email_id))
@@ -234,28 +244,29 @@ def _settle(email_ids: set[int], reason: str, now: datetime) -> None:
             run_sql(text, (canonical(context), email_id))
 
 
-def _judged(email: Email, now: datetime) -> tuple[dict[str, Any], list[tuple[int, int]]]:
+def _judged(email: Email, now: datetime) -> tuple[Confirmed, list[tuple[int, int]]]:
     """The mail as it is true now, and the (notice, key) that have fallen."""
     context: dict[str, Any] = email.context
     if email.kind not in DIGESTS:
-        return context, []
-    kept: list[dict[str, Any]] = []
+        return Confirmed(context), []
+    kept: list[Sequence[Any]] = []
     fallen: list[tuple[int, int]] = []
-    more, zone = 0, context["zone"]
+    company = ("", str(context["zone"]))  # as it was; each key says it anew
     first_reason = "the keys of this mail were taken out of it"
     for row in run_sql(_TRUTH, (email.id,)):
-        zone = row[7]
-        reason = _why_not(row, calendar.local_day(now, calendar.zone(zone)))
-        if reason is not None:
+        reason = _why_not(row, calendar.local_day(now, calendar.zone(row[7])))
+        if reason is None:
+            kept.append(row)
+            company = (str(row[21]), str(row[7]))
+        else:
             first_reason = first_reason if fallen else reason
             fallen.append((int(row[0]), int(row[19])))
-        elif len(kept) < KEYS_TOLD:
-            kept.append(noticed(row[9:19]))
-        else:
-            more += 1
     if not kept:
         raise NoLongerTrue(first_reason, fallen)
-    return {**context, "zone": zone, "keys": kept, "more": more}, fallen
+    told = tuple((str(row[20]), str(row[2]), int(row[1])) for row in sorted(kept, key=itemgetter(0)))
+    keys = [noticed(row[9:19]) for row in kept[:KEYS_TOLD]]
+    said = {**context, "zone": company[1], "keys": keys, "more": max(0, len(kept) - KEYS_TOLD)}
+    return Confirmed(said, told, company), fallen
 
 
 def _let_go(fallen: Sequence[tuple[int, int]]) -> None:
@@ -332,7 +343,8 @@ _TRUTH = """
     SELECT n.id, n.threshold, n.expires_on, k.revoked_at IS NOT NULL, k.rotated_at IS NOT NULL,
            i.enabled_at IS NULL, c.deactivated_at IS NOT NULL, c.time_zone,
            n.recipient <> '' AND ({reaches}),
-           k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on, l.at, l.address, l.uses, k.id
+           k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on, l.at, l.address, l.uses, k.id,
+           k.handle, c.external_id
       FROM notice n
       JOIN api_key k ON k.id = n.key_id
       JOIN company c ON c.id = k.company_id

@@ -11,7 +11,7 @@ from typing import Any
 from store import sent_record
 from store.actors import Actor
 from store.change import change
-from store.database import backend, run_sql, session, transact, writing
+from store.database import backend, one_of, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
@@ -71,8 +71,8 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
         query = _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else "")
         instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
         ids = [int(row[0]) for row in run_sql(query, (*instants, most)).fetchall()] if most else []
-        for email_id in ids:
-            run_sql(_TAKE, (owner, seconds(now + lease), email_id))
+        these, named = one_of(ids)
+        run_sql(f"{_TAKE} {these}", (owner, seconds(now + lease), *named))
         return _read(ids)
 
     with session():
@@ -113,10 +113,10 @@ def handing_over(
     folds_until = seconds(now + _RELAY_REMEMBERS) if bound is not None and bound.folds else None
     with session(), writing():
         if taken is not None:
-            _leave(taken.email_id, owner, "sent", taken.reply, attempts=1, sent_at=taken.at)
+            _changed(_SENT, (_kept(taken.reply), seconds(taken.at), taken.email_id, owner))
         also = "" if bound is None else "subject = ?, message = ?, folds_until = CAST(? AS BIGINT), "
         values = () if bound is None else (bound.subject[:256], bound.message, folds_until)
-        _one(
+        _changed(
             f"UPDATE email SET {also}state = 'handing-over', lease_until = ?, handed_over_at = ? "  # noqa: S608 - ours
             "WHERE id = ? AND owner = ? AND state = 'claimed'",
             (*values, seconds(now + lease), seconds(now), email_id, owner),
@@ -125,7 +125,8 @@ def handing_over(
 
 def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
     """The relay has taken it."""
-    _leave(email_id, owner, "sent", reply, attempts=1, sent_at=now)
+    with session(), writing():
+        _changed(_SENT, (_kept(reply), seconds(now), email_id, owner))
 
 
 def sent_before(email_id: int, owner: str, at: datetime) -> None:
@@ -293,24 +294,25 @@ def _leave(
 ) -> None:
     """End the owner's claim in that state."""
     at = {name: seconds(value) for name, value in also.items()}
-    about = None if subject is None else subject[:256]
-    _one(
+    about = subject and subject[:256]
+    text = (
         "UPDATE email SET state = ?, reply = ?, owner = NULL, lease_until = NULL, attempts = attempts + ?, "
         "subject = coalesce(CAST(? AS VARCHAR), subject), "
         "next_at = coalesce(CAST(? AS BIGINT), next_at), sent_at = CAST(? AS BIGINT) "
-        "WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')",
-        (
-            *(state, one_line(redact(reply), _REPLY_LIMIT), attempts, about),
-            *(at.get("next_at"), at.get("sent_at"), email_id, owner),
-        ),
+        "WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')"
     )
-
-
-def _one(text: str, values: tuple[Any, ...]) -> None:
-    """One row changes in one transaction of its own, or ClaimLost."""
     with session(), writing():
-        if run_sql(text, values).rowcount != 1:
-            raise ClaimLost("Another worker has taken this mail over; nothing was changed.")
+        _changed(text, (state, _kept(reply), attempts, about, at.get("next_at"), at.get("sent_at"), email_id, owner))
+
+
+def _kept(reply: str) -> str:
+    return one_line(redact(reply), _REPLY_LIMIT)
+
+
+def _changed(text: str, values: tuple[Any, ...]) -> None:
+    """One row changes, or ClaimLost."""
+    if run_sql(text, values).rowcount != 1:
+        raise ClaimLost("Another worker has taken this mail over; nothing was changed.")
 
 
 def _send_again(email_id: int, next_at: datetime) -> bool:
@@ -351,7 +353,12 @@ _NEXT = """
      LIMIT ?
 """
 
-_TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id = ?"
+_SENT = """
+    UPDATE email SET state = 'sent', reply = ?, owner = NULL, lease_until = NULL, attempts = attempts + 1, sent_at = ?
+     WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')
+"""
+
+_TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id"
 
 _DUE = """
     SELECT count(*) FROM email

@@ -9,14 +9,14 @@ import hashlib
 import mmap
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from store.database import run_sql, session, sqlite_path
+from store.database import session, sqlite_path
 from store.fields import canonical, instant, seconds
-from store.mail_kinds import DIGESTS
+from store.notices import Confirmed
 from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on
@@ -39,41 +39,48 @@ def path() -> Path | None:
     return _named or (store.with_name(store.name + ".sent") if store is not None else None)
 
 
-def told(mail: Email, said: Mapping[str, Any]) -> tuple[str, ...]:
+def told(mail: Email, confirmed: Confirmed) -> tuple[str, ...]:
     """A hash of each thing that the mail tells its recipient; equal in a restored store that owes it once more.
 
     A digest tells of key, expiry and threshold, whichever day it is written for; one of very many keys is one thing.
     Any other mail is its reason and its content: numbers of rows are used again after a restore, so the reason alone
     could be another's.
     """
-    things: list[Any] = []
-    if mail.kind in DIGESTS:
-        with session():
-            things = [list(row) for row in run_sql(_NOTICES, (mail.id,)).fetchall()]
+    things: list[Any] = [list(each) for each in confirmed.told]
     if len(things) > _KEYS_ONE_BY_ONE:
         things = [things]
     if not things:
-        things = [[mail.message_id, {name: value for name, value in said.items() if name != "roles"}]]
+        things = [[mail.message_id, {name: value for name, value in confirmed.said.items() if name != "roles"}]]
     recipient = mail.recipient.lower()
     return tuple(hashlib.sha256(canonical([mail.kind, recipient, each]).encode()).hexdigest()[:32] for each in things)
 
 
-def add(mail: Email, things: Sequence[str], now: datetime) -> bool:
-    """Remember, synced to the disk, that the relay took a mail; False where no record is kept. Raises OSError."""
+def add(mail: Email, things: Sequence[str], now: datetime) -> Callable[[], None] | None:
+    """Write that the relay took a mail; a process that is killed has written it.
+
+    Gives what brings it to the disk, to be called once by any thread; None where no record is kept. Both raise OSError.
+    """
     where = path()
     if where is None:
-        return False
+        return None
     line = f"{seconds(now)} {mail.message_id} {' '.join(things)}\n".encode()
     is_new = not where.exists()
     descriptor = os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, line)
-        os.fsync(descriptor)
-    finally:
+    except BaseException:
         os.close(descriptor)
-    if is_new:
-        _sync_directory(where.parent)
-    return True
+        raise
+
+    def synced() -> None:
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            _sync_directory(where.parent)
+
+    return synced
 
 
 def told_at(things: Sequence[str]) -> datetime | None:
@@ -143,9 +150,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_NOTICES = """
-    SELECT k.handle, n.expires_on, n.threshold FROM notice n JOIN api_key k ON k.id = n.key_id
-     WHERE n.email_id = ? AND n.state = 'mailed' ORDER BY n.id
-"""

@@ -209,7 +209,7 @@ def test_at_hand_over_the_truth_is_asked_again(empty_store: str) -> None:
     drift = Email.get(Email.kind == "key_expiring", Email.recipient == "drift@nordlys.example")
     enable(people.nordlys, people.ase, now=NOON)
 
-    tomorrow = notices.confirm(ase, NOON + timedelta(days=1))
+    tomorrow = notices.confirm(ase, NOON + timedelta(days=1)).said
 
     assert [each["key"]["label"] for each in tomorrow["keys"]] == ["kept"]
     with pytest.raises(NoLongerTrue, match="the recipient is not to be told any more"):

@@ -25,11 +25,11 @@ class Postman:
         """Hand over what is due."""
         for mail in outgoing.claim(_OWNER, _MOST, _LEASE, now):
             try:
-                said = notices.confirm(mail, now)
+                confirmed = notices.confirm(mail, now)
             except NoLongerTrue as reason:
                 outgoing.withdrawn(mail.id, _OWNER, str(reason))
                 continue
-            letter, message = write(mail, said, SENDER, now)
+            letter, message = write(mail, confirmed, SENDER, now)
             outgoing.handing_over(mail.id, _OWNER, _LEASE, now, outgoing.Bound(letter.subject, message))
             self._kept += 1
             name = f"{self._kept:05d}.eml"
