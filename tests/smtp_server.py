@@ -142,8 +142,10 @@ class _Smtp(SMTP):
             await self.push(_REPLIES[word])
             self.transport.close()
         elif word == "drop before dot":
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # the word and the end arrive at once
             await self.push("354 Go ahead")
-            self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
             self.transport.abort()
             self.event_handler.server.dropped.set()
         else:
