@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="small numbers, to try the bench itself")
     extent.add_argument(
-        "--full", action="store_true", help="the night and invoices of 100,000 companies (half an hour)"
+        "--full", action="store_true", help="the night and invoices of 100,000 companies (forty minutes)"
     )
     return parser
 
