@@ -29,7 +29,9 @@ class JsonLog:
     def say(self, fact: str, level: str = "info", **more: Any) -> None:
         """Write one fact. Values that JSON has no word for are written as text."""
         line = {"at": f"{self.clock():%Y-%m-%dT%H:%M:%SZ}", "level": level, "fact": fact, **more}
-        text = json.dumps(json.loads(redact(json.dumps(line, default=str))), ensure_ascii=True)
+        text = json.dumps(line, default=str)
+        if (clean := redact(text)) != text:
+            text = json.dumps(json.loads(clean))
         with self._lock:
             try:
                 self.stream.write(text + "\n")

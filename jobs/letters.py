@@ -11,15 +11,17 @@ from datetime import date, datetime
 from functools import cache, lru_cache
 from gettext import NullTranslations
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
+from jinja2.runtime import Context as Scope
+from markupsafe import Markup, escape
 
 from jobs import letter_words
-from jobs.letter_context import CONTEXTS, Context, Foreign
+from jobs.letter_context import CONTEXTS, Context, Foreign, Role
 from store.errors import FormatWrong
 from store.rules.key_format import redact
 
@@ -35,7 +37,10 @@ _CLASS: Final = re.compile(r'class="[^"]+"')
 _STYLE: Final = re.compile(r' style="([^"]*)"')
 _READ_FOR_EACH: Final = 16  # characters, for each that may be shown: composing and taking away leave enough of them
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
-_PLAIN_SPACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
+_PLAIN_SPACES: Final = (("\u00a0", " "), ("\u202f", " "), ("\u2212", "-"))
+# What stands for what is one recipient's alone, and in no text that anybody can have typed.
+_GREETING, _NAME, _WHY, _REFERENCE = (token_hex(16) for _ in range(4))
+_SOME_ROLES: Final[tuple[Role, ...]] = ("resource",)
 
 Record = TypeVar("Record")
 
@@ -50,17 +55,52 @@ class Letter:
 
 
 def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter:
-    """The letter of that kind; `today` is the day in the company's zone from which days are counted."""
+    """The letter of that kind; `today` is the day in the company's zone from which days are counted.
+
+    What one key's people are told differs by name, role and reference, so these are put into what was rendered for the
+    first of them. A template shows name and reference as they are, and of `now` no seconds.
+    """
     if type(context) is not CONTEXTS.get(kind):
         raise FormatWrong(f"A mail of the kind {kind!r} cannot be written from {type(context).__name__}.")
+    mail = cleaned(context.envelope, links_broken=True)
+    roles = mail.roles and _SOME_ROLES
+    anybody = replace(context.envelope, recipient_name=_NAME, roles=roles, reference=_REFERENCE)
+    page = _rendered(kind, replace(context, envelope=anybody), today, now.replace(second=0, microsecond=0))
+
+    def for_whom(content: str, *, markup: bool) -> str:
+        say: Any = _environment(markup=markup).globals["say"]
+        why = say.why(mail, page.about).strip()
+        name = escape(mail.recipient_name) if markup else mail.recipient_name
+        before, greeting, after = content.split(_GREETING)
+        greeting = greeting.replace(_NAME, name) if name else ""
+        return (before + greeting + after).replace(_WHY, why).replace(_REFERENCE, mail.reference)
+
+    letter = page.letter
+    text = _BLANK_LINES.sub("\n\n", for_whom(letter.text, markup=False))
+    return Letter(letter.subject, text, for_whom(letter.html, markup=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A letter to anybody, and what it is about with every text in it cleaned."""
+
+    letter: Letter
+    about: Context
+
+
+@lru_cache(maxsize=64)
+def _rendered(kind: str, context: Context, today: date, now: datetime) -> _Page:
     for_header = cleaned(context, links_broken=False)
     for_body = cleaned(context, links_broken=True)
-    words = {"today": today, "now": now, "header_mail": for_header.envelope}
+    why = _WHY if context.envelope.roles else ""
+    words = {"today": today, "now": now, "header_mail": for_header.envelope, "why": why}
+    words |= {"greeting_begins": _GREETING, "greeting_ends": _GREETING}
     text, html = (_template(kind, markup=markup) for markup in (False, True))
     heading = {"about": for_header, "mail": for_header.envelope, **words}
     subject = _one_line("".join(text.blocks["subject"](text.new_context(heading))))
     speech = {"about": for_body, "mail": for_body.envelope, "header": for_header, "subject_line": subject, **words}
-    return Letter(subject, _tidy(text.render(speech)), _inlined(html.render(speech)).strip() + "\n")
+    letter = Letter(subject, _tidy(text.render(speech)), _inlined(html.render(speech)).strip() + "\n")
+    return _Page(letter, for_body)
 
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:
@@ -124,7 +164,9 @@ def _one_line(subject: str) -> str:
 
 def _tidy(text: str) -> str:
     """Plain spaces, no space at a line's end but in the signature's mark, no more than one empty line."""
-    lines = (line if line == "-- " else line.rstrip() for line in text.translate(_PLAIN_SPACES).split("\n"))
+    for space, plain in _PLAIN_SPACES:
+        text = text.replace(space, plain)
+    lines = [line if line == "-- " else line.rstrip() for line in text.split("\n")]
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
@@ -144,6 +186,16 @@ def _template(kind: str, *, markup: bool) -> Template:
     return _environment(markup=markup).get_template(f"{kind}.j2")
 
 
+class _Scope(Scope):
+    """Calls what a template calls: nothing of ours wants a context with it, for which the library looks each time."""
+
+    def call(self, called: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+        """The value of the call."""
+        named.pop("_block_vars", None)
+        named.pop("_loop_vars", None)
+        return called(*given, **named)
+
+
 @cache
 def _environment(*, markup: bool) -> Environment:
     """One for text, where nothing is escaped, and one for HTML, where everything is."""
@@ -155,6 +207,7 @@ def _environment(*, markup: bool) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
+    made.context_class = _Scope
     made.autoescape = markup  # in text an apostrophe stays an apostrophe
     made.policies["ext.i18n.trimmed"] = True
     made.newstyle_gettext = True  # type: ignore[attr-defined]

@@ -121,7 +121,7 @@ def _quoted(content: str) -> bytes:
     """Quoted-printable: smtplib sends eight-bit bodies even to servers that do not take them."""
     wanted = content.replace("\n", "\r\n").encode()
     written = b2a_qp(wanted, istext=True)
-    if a2b_qp(written) != wanted or b"\n" in written.replace(b"\r\n", b"") or not written.isascii():
+    if a2b_qp(written) != wanted or written.count(b"\n") != written.count(b"\r\n") or not written.isascii():
         raise MessageWrong("A mail reads back with another text than was meant; it was not sent.")
     return written
 

@@ -216,9 +216,8 @@ def _is_of_relay(answer: Answer) -> bool:
 
 def _body_sent(client: Client, sock: socket.socket, raw: bytes) -> Answer | None:
     """Send all but the dot; an answer when the server has hung up or spoken before it, so that it took nothing."""
-    body = _DOT_FIRST.sub(b"..", _LINE_END.sub(b"\r\n", raw))
     try:
-        sock.sendall(body if body.endswith(b"\r\n") else body + b"\r\n")
+        sock.sendall(_stuffed(raw))
         # Below TLS something may always be there to be read.
         if isinstance(sock, ssl.SSLSocket) or not select.select([sock], [], [], 0)[0]:
             return None
@@ -226,6 +225,15 @@ def _body_sent(client: Client, sock: socket.socket, raw: bytes) -> Answer | None
     except (OSError, smtplib.SMTPException) as error:
         return TryLater("body", NO_REPLY, shown(error), of_relay=True)
     return refused("body", code, shown(reply))
+
+
+def _stuffed(raw: bytes) -> bytes:
+    """The mail in whole lines, its dots doubled where they begin one; most mails are so already."""
+    if not raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r"):
+        raw = _LINE_END.sub(b"\r\n", raw)
+    if b"\n." in raw or raw.startswith(b"."):
+        raw = _DOT_FIRST.sub(b"..", raw)
+    return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
 def _dot_sent(client: Client, sock: socket.socket, patience: float) -> Answer:

@@ -196,6 +196,24 @@ def test_each_mail_says_why_one_gets_it() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", CONTEXTS)
+def test_of_several_who_are_told_the_same_each_reads_his_own_name_and_reference_and_no_other(kind: str) -> None:
+    def told(name: str, reference: str) -> Any:
+        sample = typical(kind)
+        return letter(
+            kind, replace(sample, envelope=replace(sample.envelope, recipient_name=name, reference=reference))
+        )
+
+    first, second, third = told("Ola", "KD-11111111"), told("Bo & <i>", "KD-22222222"), told("", "KD-33333333")
+
+    assert second.text == first.text.replace("Ola", "Bo & <i>").replace("KD-11111111", "KD-22222222")
+    assert second.html == first.html.replace("Ola", "Bo &amp; &lt;i&gt;").replace("KD-11111111", "KD-22222222")
+    assert second.subject == first.subject
+    assert "Hello Ola," in first.text
+    assert "Hello" not in third.text + third.html
+    assert "KD-33333333" in third.text
+
+
 def test_without_a_reason_no_half_sentence_is_left() -> None:
     context = typical("test_mail")
 
