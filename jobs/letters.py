@@ -119,6 +119,7 @@ def cleaned(record: Record, *, links_broken: bool) -> Record:
     return replace(record, **values)  # type: ignore[type-var]
 
 
+@lru_cache(maxsize=4096)
 def clean(text: str, limit: int = 200) -> str:
     """One line of visible characters in NFC, without a key or the start of an encoded word, cut at `limit`."""
     start = text[: limit * _READ_FOR_EACH]  # what is far too long is cut, not read
@@ -127,6 +128,7 @@ def clean(text: str, limit: int = 200) -> str:
     return letter_words.cut(line.replace("=?", "= ?"), limit)
 
 
+@lru_cache(maxsize=4096)
 def defang(text: str) -> str:
     """The text with an invisible joiner in everything that a mail program would turn into a link."""
     return _DOMAIN_DOT.sub(rf"\1{_JOINER}", _SCHEME.sub(f":{_JOINER}", text))

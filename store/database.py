@@ -136,6 +136,19 @@ def run_planned(text: str, values: Sequence[Any] = ()) -> Any:
         return _proxy.obj.cursor().execute(text_for_backend(text), values, prepare=False)
 
 
+def run_alone(text: str, values: Sequence[Any] = ()) -> int:
+    """Run one statement, written as for run_sql, as a transaction of its own or a part of the one that is open.
+
+    Gives how many rows it changed. What `writing` takes three trips to the server for takes one.
+    """
+    if _gate is None or db.in_transaction():
+        with explained():
+            return int(run_sql(text, values).rowcount)
+    with explained(), _gate.held():
+        check_file()
+        return int(run_sql(text, values).rowcount)
+
+
 def first_row(text: str, values: Sequence[Any]) -> Any:
     """The first row of a statement written as for run_sql, None when there is none; for what is asked all day long.
 

@@ -4,6 +4,7 @@ Every step is a conditional update that names the state it leaves and the owner 
 a worker that lost its lease changes nothing. What a crash leaves in `handing-over` may have arrived; it is *ambiguous*.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from store import sent_record
 from store.actors import Actor
 from store.change import change
-from store.database import backend, one_of, run_sql, session, transact, writing
+from store.database import backend, one_of, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
@@ -111,21 +112,21 @@ def handing_over(
     owner's any more; then nothing was changed.
     """
     folds_until = seconds(now + _RELAY_REMEMBERS) if bound is not None and bound.folds else None
-    with session(), writing():
+    also = "" if bound is None else "subject = ?, message = ?, folds_until = CAST(? AS BIGINT), "
+    text = (
+        f"UPDATE email SET {also}state = 'handing-over', lease_until = ?, handed_over_at = ? "  # noqa: S608 - ours
+        "WHERE id = ? AND owner = ? AND state = 'claimed'"
+    )
+    values = () if bound is None else (bound.subject[:256], bound.message, folds_until)
+    with session(), nullcontext() if taken is None else writing():
         if taken is not None:
             _changed(_SENT, (_kept(taken.reply), seconds(taken.at), taken.email_id, owner))
-        also = "" if bound is None else "subject = ?, message = ?, folds_until = CAST(? AS BIGINT), "
-        values = () if bound is None else (bound.subject[:256], bound.message, folds_until)
-        _changed(
-            f"UPDATE email SET {also}state = 'handing-over', lease_until = ?, handed_over_at = ? "  # noqa: S608 - ours
-            "WHERE id = ? AND owner = ? AND state = 'claimed'",
-            (*values, seconds(now + lease), seconds(now), email_id, owner),
-        )
+        _changed(text, (*values, seconds(now + lease), seconds(now), email_id, owner))
 
 
 def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
     """The relay has taken it."""
-    with session(), writing():
+    with session():
         _changed(_SENT, (_kept(reply), seconds(now), email_id, owner))
 
 
@@ -179,8 +180,8 @@ def set_apart(email_id: int, owner: str) -> None:
 
 def release(owner: str) -> int:
     """Give back what the owner has claimed and not handed over; how many."""
-    with session(), writing():
-        return int(run_sql(_RELEASE, (owner,)).rowcount)
+    with session():
+        return run_alone(_RELEASE, (owner,))
 
 
 def find_ambiguous(now: datetime) -> list[int]:
@@ -301,7 +302,7 @@ def _leave(
         "next_at = coalesce(CAST(? AS BIGINT), next_at), sent_at = CAST(? AS BIGINT) "
         "WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')"
     )
-    with session(), writing():
+    with session():
         _changed(text, (state, _kept(reply), attempts, about, at.get("next_at"), at.get("sent_at"), email_id, owner))
 
 
@@ -311,7 +312,7 @@ def _kept(reply: str) -> str:
 
 def _changed(text: str, values: tuple[Any, ...]) -> None:
     """One row changes, or ClaimLost."""
-    if run_sql(text, values).rowcount != 1:
+    if run_alone(text, values) != 1:
         raise ClaimLost("Another worker has taken this mail over; nothing was changed.")
 
 
