@@ -31,15 +31,16 @@ def backup_sqlite(target: Path) -> Path:
                 run_sql("DETACH DATABASE copy")
         if verdict != "ok":
             raise StoreUnavailable(f"The copy of the store is not sound ({verdict}); nothing was kept.")
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         unfinished.unlink(missing_ok=True)
     return target
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a directory's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -75,7 +75,9 @@ def migrate(now: datetime, steps: Sequence[Migration] = MIGRATIONS, backups: Pat
             return []
         path = sqlite_path()
         if found and path is not None:
-            backup_sqlite((backups or path.parent) / f"{path.stem}-before-{newest(steps)}-{now:%Y%m%dT%H%M%SZ}.db")
+            backup_sqlite(
+                _free_name((backups or path.parent) / f"{path.stem}-before-{newest(steps)}-{now:%Y%m%dT%H%M%SZ}")
+            )
         taken: list[str] = []
         with writing():
             if path is None:
@@ -91,3 +93,9 @@ def migrate(now: datetime, steps: Sequence[Migration] = MIGRATIONS, backups: Pat
                     run_sql("INSERT INTO schema_step VALUES (?, ?, ?)", (step.version, step.name, int(now.timestamp())))
                     taken.append(step.name)
         return taken
+
+
+def _free_name(wanted: Path) -> Path:
+    """The name with `.db`, or with a number too: whoever was killed in this second may have left a backup."""
+    named = (wanted.with_name(f"{wanted.name}{number}.db") for number in ("", *(f"-{n}" for n in range(2, 100))))
+    return next(path for path in named if not path.exists())

@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from store.backup import sync
 from store.database import private_directory
 from store.errors import Refused, SettingsWrong
 from store.rules.key_format import digest
@@ -38,16 +40,21 @@ class Peppers:
 def make(path: Path) -> Peppers:
     """Write a first pepper into a new file (0600). Refused when there is one: it may be somebody's only copy."""
     private_directory(path.parent)
+    # Named once it is whole: half a pepper that a crash left behind would be taken for one that was damaged.
+    descriptor, unnamed = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"1:{secrets.token_hex(32)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unnamed, path)
+        sync(path.parent)
     except FileExistsError:
         raise Refused(
             f"There is a pepper file already: {path}. Keep it; without it no key made with it works."
         ) from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"1:{secrets.token_hex(32)}\n")
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        Path(unnamed).unlink()
     return load(path)
 
 

@@ -13,6 +13,7 @@ from peewee import DatabaseError, SqliteDatabase
 
 from store import database, events, installation, migrations, restored, workers
 from store.actors import Actor
+from store.backup import sync
 from store.database import explained, private_directory, private_file, run_sql, session
 from store.errors import Refused, StoreUnavailable
 from store.gate import GateClosedError, WriteGate
@@ -167,7 +168,7 @@ def _alone_in(path: Path) -> None:
 
 
 def _swap(copy: Path, store: Path, now: datetime) -> Path | None:
-    _sync(copy)
+    sync(copy)
     kept = None
     if store.exists():
         kept = store.with_name(f"{store.stem}-before-restore-{now:%Y%m%dT%H%M%SZ}{store.suffix}")
@@ -178,13 +179,5 @@ def _swap(copy: Path, store: Path, now: datetime) -> Path | None:
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).rename(kept.with_name(kept.name + log))
     copy.replace(store)
-    _sync(store.parent)
+    sync(store.parent)
     return kept
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
-from store.backup import backup_sqlite
+from store.backup import backup_sqlite, sync
 from store.database import private_file
 from store.errors import Refused
 
@@ -36,5 +36,9 @@ def run(given: argparse.Namespace, settings: Settings, _clock: Callable[[], date
 
 
 def _copy(pepper: Path, target: Path) -> None:
-    private_file(target)
-    shutil.copyfile(pepper, target)
+    unfinished = target.with_name(target.name + ".part")
+    private_file(unfinished)
+    shutil.copyfile(pepper, unfinished)
+    sync(unfinished)
+    unfinished.rename(target)
+    sync(target.parent)
