@@ -1,0 +1,110 @@
+"""Is everything as if nothing had been, wherever a process is killed, once Keydesk is started again?
+
+Each act is killed with -9 at its fault points, one after the other (torture/crash_points.py). This is the short form;
+`make torture` kills every act before every statement.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from torture import crash_points
+from torture.acts import NOW, Letterbox, by_person, unless
+from torture.crash_points import Result, Scenario, World
+from torture.every_scenario import SHORT
+from torture.scenarios import mailing, one_company
+from torture.stores import PostgresStores, SqliteStores, Stores
+
+from jobs.delivery import Sender
+from jobs.queues import Queue, mails
+from jobs.smtp_answers import Answer, Delivered
+from store.database import writing
+from store.tables import Key
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
+
+SLOW = {("make an installation", "postgresql")}  # a database is copied for each kill
+CASES = [
+    pytest.param(each, backend, id=f"{each.name.replace(' ', '-')}-{backend}")
+    for each in SHORT
+    for backend in each.backends
+    if (each.name, backend) not in SLOW
+]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    if request.param == "sqlite":
+        return SqliteStores(request.getfixturevalue("sqlite_template"), tmp_path / "prepared")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return PostgresStores(server, "template_keydesk")
+
+
+def tried(scenario: Scenario, stores: Stores, folder: Path) -> Result:
+    (result,) = crash_points.run([scenario], [stores], folder / "world", short=True)
+    return result
+
+
+@pytest.mark.parametrize(("scenario", "stores"), CASES, indirect=["stores"])
+def test_killed_anywhere_and_started_again_it_leaves_what_an_undisturbed_run_leaves(
+    scenario: Scenario, stores: Stores, tmp_path: Path
+) -> None:
+    result = tried(scenario, stores, tmp_path)
+
+    assert result.differences == []
+    assert result.points >= 8
+    assert result.killed >= 3
+    assert result.remains >= 2  # before and after at least
+
+
+def test_a_change_that_took_two_transactions_would_be_found(stores: Stores, tmp_path: Path) -> None:
+    def revoke(_world: World) -> None:
+        with writing():
+            Key.update(revoked_at=NOW).execute()
+        with writing():
+            Key.update(revoked_by="olav", revoked_reason="no longer used").execute()
+
+    def is_done() -> bool:
+        return Key.select().where(Key.revoked_by == "olav").exists()
+
+    torn = Scenario("torn", one_company, by_person(revoke), unless(is_done, revoke), {"api_key": 1}, in_one_step=True)
+
+    (told, *_) = tried(torn, stores, tmp_path).differences
+
+    assert told.startswith(f"torn on {stores.backend}, killed at ")
+    assert told.endswith(": half of it was kept")
+
+
+@pytest.mark.parametrize(
+    ("record_it", "found"),
+    [
+        (lambda before_body, body: (body(), before_body()), "arrived 2 times and is sent after 0 resends"),
+        (lambda before_body, _body: before_body(), "arrived 0 times"),
+    ],
+    ids=["after-the-body", "without-a-body"],
+)
+def test_a_hand_over_that_is_recorded_too_late_and_a_mail_that_is_lost_would_be_found(
+    stores: Stores,
+    tmp_path: Path,
+    record_it: Callable[[Callable[[], None], Callable[[], None]], object],
+    found: str,
+) -> None:
+    class Careless(Letterbox):
+        def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
+            record_it(before_body, lambda: super(Careless, self).deliver(sender, recipient, raw, lambda: None))
+            return Delivered("250 taken")
+
+    def queues(world: World) -> dict[str, Queue]:
+        @contextmanager
+        def session() -> Iterator[Letterbox]:
+            yield Careless(world)
+
+        return {"mail": mails(session, Sender("keys@fjord.example", "help@fjord.example"))}
+
+    result = tried(replace(mailing(queues), name="careless"), stores, tmp_path)
+
+    assert any(found in each for each in result.differences), result.differences
