@@ -1,6 +1,6 @@
 """Planning: which runs are owed, from the instant, the zones and the ledger alone. The clock is judged first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,19 +14,27 @@ from store.runs import EVERYWHERE, Planned
 from store.zones import ZoneInUse
 
 FARTHEST_LEAP = timedelta(days=7)
+# With the longest conversation about a mail (14 minutes) less than its lease.
+FARTHEST_APART = timedelta(minutes=10)
 APART = timedelta(seconds=30)  # by which the clocks of two machines may differ without a word
 MOST_MISSED = 366  # periods recorded as missed after a long downtime
 MOST_OWED = 24  # periods caught up in one pass; the next pass goes on
 
-Verdict = Literal["believed", "back", "leap"]
+ServerClock = Callable[[], datetime | None]
+Verdict = Literal["believed", "back", "leap", "apart"]
 
 
-def judge(now: datetime, previous: datetime | None, max_seen: datetime | None) -> Verdict:
+def judge(
+    now: datetime, previous: datetime | None, max_seen: datetime | None, server: datetime | None = None
+) -> Verdict:
     """Whether a clock is to be believed. `previous` is what this process saw last, None as it starts.
 
-    A clock that is behind what was believed plans nothing. One that leaps ahead while the process was up is held; ahead
-    as it starts, it was downtime.
+    One that is far from that of the store's server is wrong whatever else is so: by it, what others hold would look
+    abandoned, or what it holds itself to them. A clock that is behind what was believed plans nothing. One that leaps
+    ahead while the process was up is held; ahead as it starts, it was downtime.
     """
+    if server is not None and abs(now - server) > FARTHEST_APART:
+        return "apart"
     if max_seen is None:
         return "believed"
     if now < max_seen - APART:
@@ -81,23 +89,24 @@ class Plan:
 class Planner:
     """Plans for one process. It remembers for an hour what it has planned, so that most passes ask the store little."""
 
-    def __init__(self, timetable: Sequence[Job]) -> None:
+    def __init__(self, timetable: Sequence[Job], server_clock: ServerClock = lambda: None) -> None:
         self.timetable = timetable
+        self.server_clock = server_clock
         self.previous: datetime | None = None
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     def verdict(self, now: datetime) -> Verdict:
         """Whether the clock is to be believed at this instant, whatever the last plan found."""
-        return judge(now, self.previous, clock_seen.latest())
+        return judge(now, self.previous, clock_seen.latest(), self.server_clock())
 
     def plan(self, now: datetime) -> Plan:
         """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""
         seen = clock_seen.latest()
-        verdict = judge(now, self.previous, seen)
+        verdict = judge(now, self.previous, seen, self.server_clock())
         if self.previous is None or self.previous.hour != now.hour:
             self._planned.clear()  # a store that was restored may know less than this process
         self.previous = now
-        if verdict == "back":
+        if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
         choices, in_use = installation.get(), zones.in_use()
         planned = sum(

@@ -17,7 +17,7 @@ from typing import Any
 
 from jobs.heartbeat import Heartbeat
 from jobs.json_log import JsonLog, said, take_over, utc_now
-from jobs.planning import Planner, Verdict
+from jobs.planning import Planner, ServerClock, Verdict
 from jobs.queues import Clock, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
@@ -32,6 +32,9 @@ from store.runs import LEASE, LeaseLost, RunRow
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MOST_SLICES = 1000  # of one queue in one pass
 _GIVING_BACK_SECONDS = 5
+# As of a clock that leapt, every warning would come too late and be withdrawn; by one that is apart from the others',
+# leases mean nothing.
+_HELD = frozenset({"leap", "apart"})
 
 
 class _ToldToStop(Exception):
@@ -50,7 +53,10 @@ class Pass:
 
 
 class Worker:
-    """One worker. `clock` gives aware UTC instants; `queues` are emptied by name between the runs."""
+    """One worker. `clock` gives aware UTC instants; `queues` are emptied by name between the runs.
+
+    `server_clock` gives what the clock of the store's server says, None where there is none to compare with.
+    """
 
     def __init__(
         self,
@@ -60,6 +66,7 @@ class Worker:
         log: JsonLog | None = None,
         timetable: Sequence[Job] = TIMETABLE,
         version: str = "",
+        server_clock: ServerClock = lambda: None,
     ) -> None:
         self.clock = clock
         self.log = JsonLog(clock=clock) if log is None else log
@@ -67,7 +74,7 @@ class Worker:
         self.name = ""
         self._queues = dict(queues or {})
         self._jobs = {job.name: job for job in timetable}
-        self._planner = Planner(timetable)
+        self._planner = Planner(timetable, server_clock)
         self._verdict: Verdict = "believed"
         self._held: str | None = None  # since when the restored store is held
         self._stopping = threading.Event()
@@ -143,7 +150,7 @@ class Worker:
 
     def _run_due(self, clock: Clock) -> tuple[int, int]:
         done = failed = 0
-        while not self._stopping.is_set() and self._held is None and self._verdict != "leap":
+        while not self._stopping.is_set() and self._held is None and self._verdict not in _HELD:
             run = runs.claim(self.name, tuple(self._jobs), clock())
             if run is None:
                 break
@@ -194,8 +201,7 @@ class Worker:
 
     def _empty(self, name: str, clock: Clock) -> int:
         taken = 0
-        # As of a clock that leapt, every warning would come too late and be withdrawn.
-        if restored.held() is not None or self._planner.verdict(clock()) == "leap":
+        if restored.held() is not None or self._planner.verdict(clock()) in _HELD:
             return taken
         if name == "mails" and name in self._cut_short:
             outgoing.bury(self.name, clock())

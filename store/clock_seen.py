@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from store.database import run_sql, session, writing
+from store.database import backend, run_sql, session, writing
 from store.fields import instant, seconds
 
 _EVERY = timedelta(minutes=1)  # often enough to notice a clock put back, seldom enough to cost nothing
@@ -13,6 +13,14 @@ def latest() -> datetime | None:
     with session():
         found = run_sql("SELECT max_seen FROM clock_seen WHERE id = 1").fetchone()
     return instant(found[0]) if found else None
+
+
+def of_server() -> datetime | None:
+    """What the clock of PostgreSQL's machine says; None on SQLite, where all workers go by one machine's clock."""
+    if backend() == "sqlite":
+        return None
+    with session():
+        return instant(int(run_sql("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]))
 
 
 def advance(now: datetime, seen: datetime | None) -> None:

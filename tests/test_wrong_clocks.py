@@ -1,6 +1,7 @@
 """What do workers do whose clocks are put back, leap ahead, drift or differ? Nothing twice, nothing too early."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
@@ -183,3 +184,31 @@ def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_hand
     assert right.id == wrong.id
     with pytest.raises(ClaimLost):
         outgoing.handing_over(wrong.id, "ahead", half_an_hour, NOON + 6 * DAY)
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), -3 * DAY, timedelta(hours=1), 9 * DAY])
+def test_a_worker_whose_clock_is_not_the_servers_touches_nothing_until_it_is(
+    empty_store: str, wrong: timedelta
+) -> None:
+    arrive()
+    asked: list[datetime] = []
+
+    def ask(clock: Callable[[], datetime], _owner: str, _stopping: Callable[[], bool]) -> int:
+        asked.append(clock())
+        return 0
+
+    off = Worker(queues={"mails": ask}, timetable=[TEA], log=JsonLog(Said()), server_clock=lambda: NOON)
+
+    passed = off.once(NOON + wrong)
+    put_right = off.once(NOON)
+
+    assert (passed.verdict, passed.planned, passed.done, passed.taken) == ("apart", 0, 0, {"mails": 0})
+    assert (put_right.verdict, put_right.done, asked) == ("believed", 1, [NOON])
+    assert clock_seen.latest() == NOON
+
+
+def test_only_a_store_with_a_machine_of_its_own_has_a_clock_to_compare_with(empty_store: str) -> None:
+    found = clock_seen.of_server()
+
+    assert (found is not None) == empty_store.startswith("postgresql:")
+    assert found is None or abs(found - datetime.now(UTC)) < MINUTE

@@ -16,7 +16,6 @@ from keydesk.settings import Settings
 from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs, sandbox_holds
 from store.database import session
 from store.errors import KeydeskError
-from store.fields import instant
 from store.rules import price_lists
 from store.rules.text import visible
 from store.tables import Company, Event, InvoiceMonth, Worker
@@ -107,8 +106,9 @@ def _pepper(settings: Settings) -> Finding:
 
 
 def _clock(now: datetime) -> Finding:
-    if database.backend() == "postgresql":
-        apart = now - instant(int(database.run_sql("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]))
+    server = clock_seen.of_server()
+    if server is not None:
+        apart = now - server
         if abs(apart) > _CLOCKS_APART:
             return Finding(
                 "wrong",

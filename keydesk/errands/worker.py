@@ -24,7 +24,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     """Work until SIGTERM. Exit status 1 when the heartbeat died or work had to be left behind."""
     open_store(settings)
     log, begin = _log(given, clock)
-    worker = Worker(queues=queues_of(settings, log), clock=clock, log=log, version=__version__)
+    queues, server_clock = queues_of(settings, log), _no_clock if given.clock_from else clock_seen.of_server
+    worker = Worker(queues=queues, clock=clock, log=log, version=__version__, server_clock=server_clock)
     if given.believe_clock:
         with session():
             clock_seen.set_to(clock())
@@ -47,6 +48,10 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         worker.end(clock())
         return int(done.failed > 0)
     return worker.serve(begin=begin)
+
+
+def _no_clock() -> None:
+    """Simulated time is compared with nothing."""
 
 
 def _log(given: argparse.Namespace, clock: Callable[[], datetime]) -> tuple[JsonLog, Callable[[], object] | None]:
