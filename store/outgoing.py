@@ -395,7 +395,6 @@ _RELEASE = """
 """
 
 _COUNTS = """
-    SELECT state, count(*) FROM email WHERE state IN ('queued', 'claimed', 'handing-over') GROUP BY state
-    UNION ALL
+    SELECT state, count(*) FROM email WHERE state IN ('queued', 'claimed', 'handing-over') GROUP BY state UNION ALL
     SELECT state, count(*) FROM email WHERE state IN ('failed', 'ambiguous') GROUP BY state
 """

@@ -1,5 +1,9 @@
 """Does the record beside the store know what was told, when the store has forgotten it or never heard?"""
 
+import errno
+import io
+import os
+import stat
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,9 +13,11 @@ from cast import LONG_AGO, NOON, arrive, enable, key_of
 from smtp_server import ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
+from jobs.json_log import JsonLog
 from jobs.smtp_session import SmtpSession
 from store import notices, outbox, restored, sent_record
 from store.actors import WORKER
+from store.database import session
 from store.outbox import Owed
 from store.tables import Email, Notice, User
 
@@ -26,7 +32,7 @@ def record(empty_store: str, tmp_path: Path) -> Iterator[Path]:
     sent_record.use(None)
 
 
-def send(server: ScriptedServer, days_later: int = 0) -> Outcome:
+def send(server: ScriptedServer, days_later: int = 0, log: JsonLog | None = None) -> Outcome:
     now = NOON + days_later * DAY
     return deliver_slice(
         lambda: SmtpSession("localhost", server.port, tls="none"),
@@ -34,6 +40,7 @@ def send(server: ScriptedServer, days_later: int = 0) -> Outcome:
         lambda: now,
         owner="worker-1",
         relay=Relay(),
+        log=log,
     )
 
 
@@ -132,6 +139,47 @@ def test_a_record_that_cannot_be_written_holds_no_mail_back(tmp_path: Path) -> N
         outcome = send(server)
 
     assert len(outcome.sent) == len(server.received) == 1
+
+
+def test_the_store_says_sent_only_once_the_record_is_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrive()
+    for address in ("a@x.example", "b@x.example", "c@x.example"):
+        outbox.queue([Owed("test_mail", address, "", address, {"by": "olav", "at": "2026-11-23T11:00:00Z"})], NOON)
+    sync, seen = os.fsync, []
+
+    def watched(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            with session():
+                seen.append([state for _, state in states()])
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with smtp_server() as server:
+        send(server)
+
+    assert seen == [
+        ["handing-over", "claimed", "claimed"],
+        ["sent", "handing-over", "claimed"],
+        ["sent", "sent", "handing-over"],
+    ]
+    assert [state for _, state in states()] == ["sent", "sent", "sent"]
+
+
+def test_a_record_that_the_disk_does_not_take_holds_no_mail_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_warning()
+    said = io.StringIO()
+
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with smtp_server() as server:
+        outcome = send(server, log=JsonLog(said, clock=lambda: NOON))
+
+    assert len(outcome.sent) == len(server.received) == 1
+    assert [state for _, state in states()] == ["sent"]
+    assert '"fact": "mail.not-recorded"' in said.getvalue()
+    assert '"error": "Input/output error"' in said.getvalue()
 
 
 def test_without_a_restore_the_record_is_not_asked(record: Path) -> None:
