@@ -238,20 +238,25 @@ def _environment(*, markup: bool) -> Environment:
 
 def _speech(kind: type[str]) -> dict[str, Callable[..., str]]:
     """What `{% trans %}` calls: the library's own without its detours; `kind` escapes what is put in, or does not."""
+    put: Callable[[Any], str] = escape if kind is Markup else str
 
     @cache
     def said(text: str) -> str:
-        return kind(_translations().gettext(text))
+        return kind(_translations().gettext(text) % {})
 
     @lru_cache(maxsize=4096)
     def counted(one: str, many: str, number: int) -> str:
-        return kind(_translations().ngettext(one, many, number))
+        return _translations().ngettext(one, many, number)
 
     def gettext(text: str, /, **values: Any) -> str:
-        return said(text) % values
+        if not values:
+            return said(text)
+        return kind(_translations().gettext(text) % {name: put(value) for name, value in values.items()})
 
     def ngettext(one: str, many: str, number: int, /, **values: Any) -> str:
-        return counted(one, many, number) % {"num": number, **values}
+        return kind(
+            counted(one, many, number) % {name: put(value) for name, value in {"num": number, **values}.items()}
+        )
 
     return {"gettext": gettext, "ngettext": ngettext, "_": gettext}
 
