@@ -88,7 +88,7 @@ def test_a_change_that_took_two_transactions_would_be_found(stores: Stores, tmp_
     ids=["after-the-body", "without-a-body"],
 )
 def test_a_hand_over_that_is_recorded_too_late_and_a_mail_that_is_lost_would_be_found(
-    stores: Stores,
+    sqlite_template: Path,
     tmp_path: Path,
     record_it: Callable[[Callable[[], None], Callable[[], None]], object],
     found: str,
@@ -105,6 +105,7 @@ def test_a_hand_over_that_is_recorded_too_late_and_a_mail_that_is_lost_would_be_
 
         return {"mail": mails(session, Sender("keys@fjord.example", "help@fjord.example"))}
 
+    stores = SqliteStores(sqlite_template, tmp_path / "prepared")
     result = tried(replace(mailing(queues), name="careless"), stores, tmp_path)
 
     assert any(found in each for each in result.differences), result.differences

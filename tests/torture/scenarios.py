@@ -35,12 +35,12 @@ REFRESHED = "refreshed"
 QUARTER = timedelta(minutes=15)
 
 
-def one_company() -> User:
+def one_company(*emails: str) -> User:
     installation.set_up(Installation(vendor="Fjord Software"), NOVEMBER)
     prices.publish(OLAV, PRICES, NOVEMBER)
     nordlys = company("nordlys", "Nordlys AS", licences=2)
     ase = user(nordlys, "ase", "Åse Berg")
-    enable(nordlys, ase, "ops@nordlys.example", now=NOVEMBER)
+    enable(nordlys, ase, *emails, now=NOVEMBER)
     key_of(ase, environment="all", expires_on=date(2026, 12, 14), now=NOVEMBER)
     settle()
     return ase
@@ -132,8 +132,8 @@ def queue_mail(address: str, at: datetime) -> None:
 # Mails
 
 
-def three_mails() -> None:
-    """Two people are warned about the key, and somebody has asked for a mail that says nothing about a key."""
+def two_mails() -> None:
+    """Åse is warned about her key, and somebody has asked for a mail that says nothing about a key."""
     one_company()
     notices.sweep("Europe/Oslo", TODAY, NOW, (14, 3, -1))
     queue_mail("olav@fjord.example", NOW)
@@ -154,11 +154,11 @@ def judge_mails(left: Found, found: Found, wanted: Found) -> list[str]:
     rows = left.tables["email"]
     unsure = {_of(row) for row in rows if row["state"] == "handing-over"}
     recorded = len(left.files["sent-record"]) > sum(row["state"] == "sent" for row in rows)
-    reached, here, should = _letters(left), _letters(found), _letters(wanted)
+    reached, here = _letters(left), _letters(found)
     told = [f"{len(unsure)} mails were in hand at once"] if len(unsure) > 1 else []
-    for mail in sorted(here.keys() | should.keys()):
+    for mail in sorted(here.keys() | {_of(row) for row in wanted.tables["email"]}):
         row = next(row for row in found.tables["email"] if _of(row) == mail)
-        once, state, resends = should[mail], "sent", 0
+        once, state, resends = 1, "sent", 0
         if mail in unsure and not recorded and row["kind"] == "key_expiring":
             once, resends = reached[mail] + 1, 1
         elif mail in unsure and not recorded:
@@ -237,10 +237,10 @@ def refresh(name: str, act: Callable[[datetime], Callable[[World], None]], leave
 def mailing(queues_of: Queues = letterbox) -> Scenario:
     return Scenario(
         "hand over mails",
-        three_mails,
+        two_mails,
         passing(queues=queues_of),
         workers_after(queues=queues_of),
-        {"email": 3, "notice": 2},
+        {"email": 2, "notice": 1},
         judge=judge_mails,
         watches_files=True,
         files=(LETTERS, "sent-record"),
@@ -250,10 +250,10 @@ def mailing(queues_of: Queues = letterbox) -> Scenario:
 
 SCENARIOS = (
     Scenario("plan", one_company, lambda _world: plan(), workers_after(*EVERY_JOB), {"run": 6}),
-    in_slices("expiry notices", three_planned, "expiry-notices", {"notice": 4, "email": 4}),
+    in_slices("expiry notices", three_planned, "expiry-notices", {"notice": 3, "email": 3}),
     in_slices("refresh markers", nights_after_downtime, "sandbox-refresh", {"refresh_marker": 12}),
     in_slices("draft invoices", three_planned, "invoice-lines", {"invoice_month": 3, "invoice_line": 2}),
-    in_slices("finalise invoices", drafted, "invoice-final", {"invoice_month": 3, "event": 14, "email": 3}),
+    in_slices("finalise invoices", drafted, "invoice-final", {"invoice_month": 3, "event": 14, "email": 2}),
     Scenario(
         "housekeeping",
         housework,
@@ -273,5 +273,5 @@ SCENARIOS = (
         files=(REFRESHED,),
     ),
     refresh("a pipeline is done", DONE, {"refresh_marker": 1, "email": 0}),
-    refresh("a pipeline fails", FAILED, {"refresh_marker": 1, "email": 2}),
+    refresh("a pipeline fails", FAILED, {"refresh_marker": 1, "email": 1}),
 )

@@ -34,7 +34,7 @@ class SqliteStores:
     def __init__(self, template: Path, folder: Path) -> None:
         self.template, self.folder = template, folder
 
-    def prepare(self, name: str, furnish: Callable[[str], None] | None, *, keeps_tables: bool) -> None:
+    def prepare(self, name: str, furnish: Callable[[str], None] | None, *, keeps_tables: bool) -> None:  # noqa: ARG002 - a file is copied whole
         place = self._prepared(name)
         place.parent.mkdir(parents=True)
         if furnish is None:
@@ -81,7 +81,7 @@ class PostgresStores:
         if keeps_tables:
             self._put_back[name] = self._rows_aside(prepared)
 
-    def fresh(self, name: str, folder: Path) -> str:
+    def fresh(self, name: str, folder: Path) -> str:  # noqa: ARG002 - it lies elsewhere
         prepared = self._prepared(name)
         if name in self._put_back:
             self.server.sql(self._put_back[name], prepared)
@@ -97,7 +97,7 @@ class PostgresStores:
         self.server.sql(f"DROP DATABASE {prepared} WITH (FORCE)")
 
     def _prepared(self, name: str) -> str:
-        return "crash_" + name.replace(" ", "_").replace("-", "_")
+        return "crash_" + name.replace(" ", "_").replace("-", "_").lower()
 
     def _rows_aside(self, database: str) -> str:
         """Keep a copy of every table in a schema of its own; gives the statements that put all of it back."""
