@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bench import relay, worker_world
 from bench.driver import sqlite3
@@ -40,13 +40,25 @@ Sent = list[tuple[str, bytes]]
 Step = Callable[[int, bytes], object]  # of one mail, by its place among them
 
 
-@dataclass
-class _Rates:
-    """Mails a second, one for each turn."""
+class Speed(NamedTuple):
+    """Of one turn: mails a second, and milliseconds of this process's CPU for one of them."""
 
-    ours: list[float] = field(default_factory=list)
-    bare: list[float] = field(default_factory=list)
-    durable: list[float] = field(default_factory=list)
+    rate: float
+    cpu: float
+
+
+@dataclass
+class _Speeds:
+    """One for each turn."""
+
+    ours: list[Speed] = field(default_factory=list)
+    bare: list[Speed] = field(default_factory=list)
+    durable: list[Speed] = field(default_factory=list)
+
+    def medians(self, what: int) -> tuple[float, float, float]:
+        """Of one of the two numbers, on each side."""
+        ours, bare, durable = (median(each[what] for each in side) for side in (self.ours, self.bare, self.durable))
+        return ours, bare, durable
 
 
 def against_smtplib(location: str, name: str, number: int) -> Iterator[Measure]:
@@ -60,11 +72,13 @@ def against_smtplib(location: str, name: str, number: int) -> Iterator[Measure]:
             notices.sweep(zone, TODAY, NOW, THRESHOLDS)
         owner = workers.register(workers.this_host(), "bench", NOW)
         for sort, keys in _SORTS.items():
-            rates = _in_turns(location, port, owner, keys, number // _TURNS)
-            ours, bare, durable = (median(each) for each in (rates.ours, rates.bare, rates.durable))
-            told = f"mails handed over, {name}, {sort}"
-            yield Measure(told, ours, bare, "mails/s", Goal("at least", 0.5))
-            yield Measure(f"… against smtplib and two commits, {name}, {sort}", ours, durable, "mails/s")
+            speeds = _in_turns(location, port, owner, keys, number // _TURNS)
+            ours, bare, durable = speeds.medians(0)
+            of = f"{name}, {sort}"
+            yield Measure(f"mails handed over, {of}", ours, bare, "mails/s", Goal("at least", 0.5))
+            yield Measure(f"… against smtplib and two commits, {of}", ours, durable, "mails/s")
+            ours, bare, _ = speeds.medians(1)
+            yield Measure(f"… CPU of a mail, {of}", ours, bare, "ms")
     database.dispose()
 
 
@@ -76,9 +90,9 @@ def _expire_together() -> None:
         database.run_sql(_EVERY_SIXTH, (day.isoformat(), end, remainder))
 
 
-def _in_turns(location: str, port: int, owner: str, keys: tuple[int, int], number: int) -> _Rates:
+def _in_turns(location: str, port: int, owner: str, keys: tuple[int, int], number: int) -> _Speeds:
     """The first turn of ours warms up and gives the bytes that the others begin with."""
-    rates = _Rates()
+    speeds = _Speeds()
     _hold_back_all_but(number, keys)
     _ours(port, owner)
     sent = _sent()
@@ -87,43 +101,47 @@ def _in_turns(location: str, port: int, owner: str, keys: tuple[int, int], numbe
         for place in range(turn, turn + 3):
             match place % 3:
                 case 0:
-                    rates.ours.append(_ours(port, owner))
+                    speeds.ours.append(_ours(port, owner))
                 case 1:
-                    rates.bare.append(_bare(port, sent))
+                    speeds.bare.append(_bare(port, sent))
                 case _:
-                    rates.durable.append(_durable(location, port, sent))
+                    speeds.durable.append(_durable(location, port, sent))
         sent = _sent()
-    return rates
+    return speeds
 
 
-def _ours(port: int, owner: str) -> float:
-    """Mails a second of the queue as the worker empties it, until nothing is due."""
+def _ours(port: int, owner: str) -> Speed:
+    """Of the queue as the worker empties it, until nothing is due."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
         queue = mails(lambda: SmtpSession("127.0.0.1", port, tls="none"), _SENDER, JsonLog(nowhere, clock=lambda: NOW))
-        begun, count = time.perf_counter(), 0
+        begun, cpu, count = time.perf_counter(), time.process_time(), 0
         while taken := queue(lambda: NOW, owner, lambda: False):
             count += taken
-        passed = time.perf_counter() - begun
+        speed = _speed(count, begun, cpu)
     if outgoing.pending_counts().queued:
         raise AssertionError("Mails were left in the outbox.")
-    return count / passed
+    return speed
 
 
-def _bare(port: int, sent: Sent, before: Step | None = None, after: Step | None = None) -> float:
-    """Mails a second of smtplib, by one connection, of bytes that are there."""
+def _bare(port: int, sent: Sent, before: Step | None = None, after: Step | None = None) -> Speed:
+    """Of smtplib, by one connection, of bytes that are there."""
     with smtplib.SMTP("127.0.0.1", port, local_hostname="localhost") as client:
         client.ehlo()
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         for number, (recipient, raw) in enumerate(sent):
             if before is not None:
                 before(number, raw)
             client.sendmail(_SENDER.address, [recipient], raw)
             if after is not None:
                 after(number, raw)
-        return len(sent) / (time.perf_counter() - begun)
+        return _speed(len(sent), begun, cpu)
 
 
-def _durable(location: str, port: int, sent: Sent) -> float:
+def _speed(count: int, begun: float, cpu: float) -> Speed:
+    return Speed(count / (time.perf_counter() - begun), (time.process_time() - cpu) / count * 1000)
+
+
+def _durable(location: str, port: int, sent: Sent) -> Speed:
     """The same, with one commit before each mail, which keeps its bytes, and one after it."""
     with _commits(location) as execute:
         execute("CREATE TABLE bench_mail (id INT PRIMARY KEY, state TEXT, message {blob})")
