@@ -7,7 +7,7 @@ import pytest
 
 from store import runs
 from store.actors import Actor
-from store.database import session
+from store.database import run_sql, session
 from store.errors import NotAllowed, NotFound, Refused
 from store.runs import LeaseLost, Planned, RunRow
 from store.tables import Event, Run, Setting
@@ -103,6 +103,14 @@ def test_of_eight_claimants_at_the_same_time_each_run_goes_to_one(empty_store: s
     while run := runs.claim("late", TEA, NOON):
         taken.append(run.scope)
     assert sorted(taken) == [f"zone-{number:02}" for number in range(20)]
+
+
+@pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
+def test_a_claim_reads_what_is_pending_and_nothing_of_what_was_done_in_years(empty_store: str) -> None:
+    rows = run_sql(f"EXPLAIN QUERY PLAN {runs.claimable(1)}", (0, 0, 0, 0, "tea")).fetchall()
+
+    read = [row[3] for row in rows if "run_" in row[3]]
+    assert [text.split(" (")[0].rsplit(" ", 1)[1] for text in read] == ["run_pending", "run_ahead"]
 
 
 def test_a_run_is_not_claimed_before_its_time_nor_by_a_worker_that_does_not_know_its_job(empty_store: str) -> None:

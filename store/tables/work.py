@@ -31,6 +31,7 @@ class Run(Record):
         indexes = (
             (("job", "scope", "period"), True),
             SQL("CREATE INDEX run_pending ON run (not_before, id) WHERE state IN ('due', 'running')"),
+            SQL("CREATE INDEX run_ahead ON run (job, scope, period) WHERE state IN ('due', 'running')"),
         )
 
 
