@@ -1,19 +1,13 @@
-"""A worker that lives through forty days by a clock of its own, three hours a step, from where the store was left.
+"""A worker that lives through forty days by a clock of its own, six hours a step.
 
-python forty_days.py STORE MAILS [DIE_AFTER]      # killed by itself after so many SQL statements
-
-Each mail that is handed over becomes a line in the file MAILS: its Message-ID.
+Each mail that is handed over becomes a line in a file: its Message-ID.
 """
 
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
-from typing import Any
 
 from worker_world import START
 
@@ -22,9 +16,8 @@ from jobs.json_log import JsonLog
 from jobs.queues import mails
 from jobs.smtp_answers import Delivered
 from jobs.worker import Worker, simulate
-from store import clock_seen, database
 
-STEP = timedelta(hours=3)
+STEP = timedelta(hours=6)
 END = START + timedelta(days=40)
 
 
@@ -48,26 +41,3 @@ def live(mail_file: Path, log: JsonLog, start: datetime, span: timedelta) -> Non
 
     post = mails(session, Sender("keys@fjord.example", "help@fjord.example"))
     simulate(Worker(queues={"mail": post}, log=log, version="0.1.0"), start, span, STEP)
-
-
-def die_after(statements: int) -> None:
-    """Kill this process in the middle of whatever it does by then."""
-    backend: Any = database._proxy.obj
-    execute, left = backend.execute_sql, [statements]
-
-    def counted(*arguments: Any, **named: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return execute(*arguments, **named)
-
-    backend.execute_sql = counted
-
-
-if __name__ == "__main__":
-    database.bind(sys.argv[1])
-    if len(sys.argv) > 3:
-        die_after(int(sys.argv[3]))
-    with database.session():
-        begin = clock_seen.latest() or START
-        live(Path(sys.argv[2]), JsonLog(), begin, END - begin)

@@ -1,14 +1,9 @@
-"""Are the markers, notices, mails and invoice lines of forty days exactly those that the rules give, whoever is killed?
+"""Are the markers, notices, mails and invoice lines of forty undisturbed days exactly those that the rules give?
 
-From 23 November 2026 to 2 January 2027, three hours a step, four companies around the world. Nobody takes the markers.
+From 23 November 2026 to 2 January 2027, six hours a step, four companies around the world. Nobody takes the markers.
 """
 
 import io
-import os
-import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -24,7 +19,6 @@ from store import invoices
 from store.rules.notices import due_threshold
 from store.tables import Company, Email, InvoiceLine, InvoiceMonth, Key, Notice, RefreshMarker, Run
 
-HERE = Path(__file__).parent
 DAY = timedelta(days=1)
 
 
@@ -156,26 +150,3 @@ def test_forty_days_leave_what_the_rules_give(places: dict[str, Place], tmp_path
     assert handed_over(tmp_path / "mails") == Counter(
         {f"<{row.message_id}@fjord.example>": 1 for row in Email.select()}
     )
-
-
-def test_ten_kills_on_the_way_change_nothing(places: dict[str, Place], empty_store: str, tmp_path: Path) -> None:
-    chance = random.Random(20261123)
-
-    for number in range(11):
-        die_after = [] if number == 10 else [str(chance.randrange(200, 1200))]
-        ended = subprocess.run(
-            [sys.executable, str(HERE / "forty_days.py"), empty_store, str(tmp_path / "mails"), *die_after],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(HERE.parent)},
-            timeout=120,
-            check=False,
-        )
-        assert ended.returncode == (0 if number == 10 else -signal.SIGKILL), ended.stderr
-
-    check_facts(places)
-    # What a kill left between the body and the answer was sent once more, or waits for a person. Nothing was lost.
-    mails = handed_over(tmp_path / "mails")
-    assert set(mails) == {f"<{row.message_id}@fjord.example>" for row in Email.select()}
-    assert {row.state for row in Email.select()} <= {"sent", "ambiguous"}
-    assert sum(mails.values()) - len(mails) <= 10

@@ -1,0 +1,122 @@
+"""PYTHONPATH=tests python -m torture: a year of chaos on both databases, and a table of what was found.
+
+With --all: several seeds, rules that are broken on purpose and must be noticed, and every act killed at each of its
+fault points. Exit status 1 when anything is lost, extra or doubled, or when a broken rule was not noticed.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from postgres_server import PostgresServer
+
+from store import database, migrations
+from torture import every_scenario, summary
+from torture.chaos import Chaos, Chosen, Result
+from torture.crash_points import HEADING
+from torture.flaws import FLAWS
+from torture.timeline import Measure
+
+_SET_UP = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_MEMORY = Path("/dev/shm")  # what is written to a disk is synced each time, which tells nothing about kills
+_SEEDS = (1, 2, 3)
+_FLAWED = Chosen(3, Measure(days=60, workers=3, keys=120, kills_a_day=10, in_hand=0.8))
+_SHOWN = 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for and print the table."""
+    given = _read(arguments)
+    backends = ("sqlite", "postgresql") if given.backend == "both" else (given.backend,)
+    seeds = given.seed or (_SEEDS if given.all else _SEEDS[:1])
+    measure = Measure(given.days, given.workers, given.keys, given.kills)
+    chosen = Chosen(measure=measure, faults_per_mille=given.faults)
+    _say(summary.heading())
+    results = []
+    for seed in seeds:
+        for backend in backends:
+            results.append(run(backend, replace(chosen, seed=seed)))
+            _say(summary.row(results[-1]), *(f"  {text}" for text in results[-1].faults.all[:_SHOWN]))
+    well = not any(result.faults.all for result in results)
+    _say("", summary.LEGEND)
+    if given.all:
+        well = _flaws_are_noticed() and _killed_everywhere() and well
+    return int(not well)
+
+
+def run(backend: str, chosen: Chosen) -> Result:
+    """One run on a new store, which is gone afterwards."""
+    with _folder() as folder, _empty_store(backend, folder) as location:
+        return Chaos(location, folder, chosen).run()
+
+
+def _flaws_are_noticed() -> bool:
+    _say("", "Rules broken on purpose, and whether that is noticed:")
+    noticed = []
+    for flaw in FLAWS:
+        found = run("postgresql", replace(_FLAWED, flaw=flaw)).faults.all
+        noticed.append(bool(found))
+        _say(f"{flaw.__name__.replace('_', ' '):45} {f'{len(found)} faults' if found else 'NOT NOTICED'}")
+    return all(noticed)
+
+
+def _killed_everywhere() -> bool:
+    _say("", "Every act, killed with -9 at each of its fault points and started again:", HEADING)
+    results = every_scenario.kill_everywhere(progress=lambda result: _say(str(result), *result.differences))
+    _say(f"{sum(each.killed for each in results):,} kills in all.")
+    return not any(each.differences for each in results)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="keydesk-chaos-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _empty_store(backend: str, folder: Path) -> Iterator[str]:
+    """A migrated store to which this process is bound; nothing of it is open."""
+    server = PostgresServer() if backend == "postgresql" else None
+    try:
+        if server is not None:
+            server.sql("CREATE DATABASE chaos")
+        location = str(folder / "keydesk.db") if server is None else server.url("chaos")
+        database.bind(location)
+        migrations.migrate(_SET_UP)
+        database.dispose()
+        yield location
+    finally:
+        database.dispose()
+        if server is not None:
+            server.stop()
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
+    parser.add_argument("--seed", type=int, action="append", help="may be given several times; 1")
+    parser.add_argument("--days", type=int, default=365, help="simulated days; 365")
+    parser.add_argument("--keys", type=int, default=120, help="120, of a company for each twelve")
+    parser.add_argument("--workers", type=int, default=3, help="3")
+    parser.add_argument("--faults", type=int, default=150, help="of a thousand mails that meet a fault; 150")
+    parser.add_argument("--kills", type=float, default=1.0, help="a day; 1")
+    parser.add_argument("--backend", choices=("sqlite", "postgresql", "both"), default="both", help="both")
+    parser.add_argument("--all", action="store_true", help="what `make torture` does")
+    return parser.parse_args(arguments)
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

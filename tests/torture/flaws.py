@@ -1,0 +1,38 @@
+"""Rules of the product, each broken on purpose in a worker: the chaos has to notice every one of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from store import notices, outgoing
+from store.database import run_sql, session, writing
+
+
+def handed_over_without_a_word() -> None:
+    """That the body goes is not written down: who dies then has left no trace, and the mail goes once more."""
+    hand_over = outgoing.handing_over
+
+    def silently(email_id: int, *given: Any) -> None:
+        with session(), writing():
+            hand_over(email_id, *given)
+            run_sql("UPDATE email SET state = 'claimed' WHERE id = ?", (email_id,))
+
+    outgoing.handing_over = silently
+
+
+def truth_is_not_asked_again() -> None:
+    """A mail leaves as it was when it was owed, whatever has been done since."""
+    notices._why_not = lambda *_given: None
+
+
+def what_a_dead_worker_claimed_stays_claimed() -> None:
+    """Nobody takes it over."""
+    outgoing._NEXT = outgoing._NEXT.replace("state = 'claimed' AND", "1 = 0 AND")
+    outgoing.bury = lambda *_given: []
+    outgoing.release = lambda *_given: 0
+
+
+FLAWS: tuple[Callable[[], None], ...] = (
+    handed_over_without_a_word,
+    truth_is_not_asked_again,
+    what_a_dead_worker_claimed_stays_claimed,
+)
