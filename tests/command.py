@@ -20,7 +20,12 @@ from store.rules.key_format import Environment
 from store.tables import Company, User
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NOW = datetime.now(UTC).replace(microsecond=0)  # the command reads the real clock
+NOW = datetime.now(UTC).replace(microsecond=0)  # when the tests began; the command reads the real clock
+
+
+def right_now() -> datetime:
+    """For what is old after minutes."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True)

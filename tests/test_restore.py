@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from command import NOW, Home, one_sentence
+from command import NOW, Home, one_sentence, right_now
 from smtp_server import smtp_server
 
 from store import workers
@@ -120,7 +120,7 @@ def test_a_restored_store_is_that_of_the_backup_and_the_other_is_kept(home: Home
 
 def test_it_is_refused_while_a_worker_or_a_desk_uses_the_store(home: Home, backup: Path) -> None:
     with home.opened():
-        name = workers.register(workers.this_host(), "0.1.0", NOW, os.getpid())
+        name = workers.register(workers.this_host(), "0.1.0", right_now(), os.getpid())
     by_worker = home.keydesk("restore", backup)
     with home.opened():
         workers.stop(name, NOW)
