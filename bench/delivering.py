@@ -26,7 +26,7 @@ from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import mails
 from jobs.smtp_session import SmtpSession
-from store import database, notices, outgoing, workers
+from store import database, notices, waiting_mails, workers
 from store.fields import seconds
 from store.rules import calendar, expiry
 
@@ -118,7 +118,7 @@ def _ours(port: int, owner: str) -> Speed:
         while taken := queue(lambda: NOW, owner, lambda: False):
             count += taken
         speed = _speed(count, begun, cpu)
-    if outgoing.pending_counts().queued:
+    if waiting_mails.pending().queued:
         raise AssertionError("Mails were left in the outbox.")
     return speed
 

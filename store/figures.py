@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from store import clock_seen, outgoing, restored, sandbox_holds
+from store import clock_seen, restored, sandbox_holds, waiting_mails
 from store.database import run_sql, session
 from store.fields import instant, seconds
-from store.outgoing import Pending
+from store.waiting_mails import Pending
 
 OVERDUE_AFTER = timedelta(minutes=10)  # longer than a run waits for its turn on a healthy machine
 
@@ -37,7 +37,7 @@ def read(now: datetime) -> Figures:
         return Figures(
             last_success={str(job): instant(done) for job, done in run_sql(_LAST_SUCCESS).fetchall()},
             runs=_runs(at),
-            mails=outgoing.pending_counts(),
+            mails=waiting_mails.pending(),
             oldest_mail=_instant(mail),
             refreshes={"due": 0, "running": 0} | {str(state): int(count) for state, count, _ in refreshes},
             oldest_refresh=next((_instant(due_at) for state, _, due_at in refreshes if state == "due"), None),

@@ -51,16 +51,6 @@ class Taken:
     at: datetime
 
 
-@dataclass(frozen=True)
-class Pending:
-    """How many mails wait, are on their way, and need a person."""
-
-    queued: int = 0
-    on_their_way: int = 0
-    failed: int = 0
-    ambiguous: int = 0
-
-
 def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: int = 0) -> list[Email]:
     """Take up to `limit` mails whose time has come, for as long as the lease. Two owners never get the same one.
 
@@ -265,24 +255,6 @@ def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
         )
 
 
-def due(now: datetime) -> int:
-    """How many mails wait whose time has come."""
-    with session():
-        return int(run_sql(_DUE, (seconds(now),)).fetchone()[0])
-
-
-def pending_counts() -> Pending:
-    """What waits in the outbox, and what needs a person."""
-    with session():
-        found = {str(row[0]): int(row[1]) for row in run_sql(_COUNTS).fetchall()}
-    return Pending(
-        queued=found.get("queued", 0),
-        on_their_way=found.get("claimed", 0) + found.get("handing-over", 0),
-        failed=found.get("failed", 0),
-        ambiguous=found.get("ambiguous", 0),
-    )
-
-
 def _leave(
     email_id: int,
     owner: str,
@@ -361,11 +333,6 @@ _SENT = """
 
 _TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id"
 
-_DUE = """
-    SELECT count(*) FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ?
-"""
-
 # One statement, or a mail that goes from one state to the other meanwhile is in neither.
 _IN_THE_MINUTE = """
     SELECT (SELECT count(*) FROM email WHERE handed_over_at > ? AND handed_over_at <= ?)
@@ -392,9 +359,4 @@ _OF_OWNER = """
 _RELEASE = """
     UPDATE email SET state = 'queued', owner = NULL, lease_until = NULL
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'claimed' AND owner = ?
-"""
-
-_COUNTS = """
-    SELECT state, count(*) FROM email WHERE state IN ('queued', 'claimed', 'handing-over') GROUP BY state UNION ALL
-    SELECT state, count(*) FROM email WHERE state IN ('failed', 'ambiguous') GROUP BY state
 """

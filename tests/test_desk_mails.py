@@ -4,7 +4,7 @@ import pytest
 from desk_stage import at_the_desk
 from desk_world import AUDITOR, NOW, small_world
 
-from store import outgoing
+from store import waiting_mails
 from store.tables import Email, Event
 
 pytestmark = pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
@@ -93,7 +93,7 @@ async def test_what_is_settled_or_not_ones_own_to_settle_is_not_offered_and_says
         assert {"resend", "put aside"} & set(desk.hints) == set()
         await desk.press("r")
         assert desk.message == "aud (auditor) may not do this here; ask an operator."
-        assert outgoing.pending_counts().failed == 1
+        assert waiting_mails.pending().failed == 1
     Email.update(state="sent").where(Email.id == mail.id).execute()
     async with at_the_desk() as desk:
         await desk.press("3")

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from cast import NOON, OLAV, arrive
 
-from store import outbox, outgoing
+from store import outbox, outgoing, waiting_mails
 from store.actors import Actor
 from store.database import session
 from store.errors import NotAllowed, NotFound, Refused
 from store.outbox import Owed
-from store.outgoing import Bound, ClaimLost, Pending, Taken
+from store.outgoing import Bound, ClaimLost, Taken
 from store.tables import Email, Event
+from store.waiting_mails import Pending
 
 LEASE = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)
@@ -271,7 +272,7 @@ def test_only_an_operator_decides_about_mails(empty_store: str) -> None:
 
 
 def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None:
-    assert outgoing.pending_counts() == Pending(queued=0, on_their_way=0, failed=0, ambiguous=0)
+    assert waiting_mails.pending() == Pending(queued=0, on_their_way=0, failed=0, ambiguous=0)
 
     lost = handed_over(kind="invoice_lines")
     outgoing.answer_lost(lost, "one", "lost", NOON)
@@ -283,4 +284,4 @@ def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None
     claim()
     owe("queued")
 
-    assert outgoing.pending_counts() == Pending(queued=1, on_their_way=1, failed=1, ambiguous=1)
+    assert waiting_mails.pending() == Pending(queued=1, on_their_way=1, failed=1, ambiguous=1)

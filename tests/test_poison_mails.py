@@ -9,7 +9,7 @@ from smtp_server import Received, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.smtp_session import SmtpSession
-from store import notices, outbox, outgoing
+from store import notices, outbox, waiting_mails
 from store.database import run_many, run_sql
 from store.outbox import Owed
 from store.tables import Email, Key, Notice
@@ -191,4 +191,4 @@ def test_keys_that_owe_it_no_more_are_not_counted(empty_store: str) -> None:
 
     assert "[Nordlys AS] 70 API keys stop" in str(received.message["Subject"])
     assert Notice.select().where(Notice.state == "withdrawn").count() == 60
-    assert outgoing.pending_counts().queued == 0
+    assert waiting_mails.pending().queued == 0

@@ -13,7 +13,18 @@ from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
-from store import clock_seen, database, events, installation, notices, outgoing, prices, restored, runs, sandbox_holds
+from store import (
+    clock_seen,
+    database,
+    events,
+    installation,
+    notices,
+    prices,
+    restored,
+    runs,
+    sandbox_holds,
+    waiting_mails,
+)
 from store.database import session
 from store.errors import KeydeskError
 from store.rules import price_lists
@@ -189,7 +200,7 @@ def _work(now: datetime) -> Iterator[Finding]:
             f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
             "then run `keydesk restore --release`.",
         )
-    waiting = outgoing.pending_counts()
+    waiting = waiting_mails.pending()
     if waiting.ambiguous:
         yield Finding(
             "look", "mail", f"Mails that may or may not have arrived: {waiting.ambiguous}. Settle them at the desk."

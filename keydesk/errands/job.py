@@ -18,7 +18,7 @@ from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import outgoing, restored, runs, workers
+from store import restored, runs, waiting_mails, workers
 from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
@@ -139,7 +139,7 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
         workers.stop(name, clock())
     told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
     sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")
-    due = outgoing.due(clock())
+    due = waiting_mails.due(clock())
     if due and mail.per_minute and not outcome.stopped:
         sys.stdout.write(f"{due:,} more wait for the next minute: [mail] per_minute is {mail.per_minute}.\n")
     if outcome.stopped:
