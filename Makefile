@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := keydesk tui jobs store bench tests
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run test check bench bench-full torture lock clean
 
 demo: .venv/ready ## the desk on a living world in a temporary folder
 	$(BIN)/keydesk demo
@@ -26,6 +26,12 @@ check: .venv/ready-dev ## lint, types, import contracts, the built wheel, the un
 
 bench: .venv/ready-dev ## speed against peers and bare libraries; writes build/bench.json
 	$(BIN)/python -m bench
+
+bench-full: .venv/ready-dev ## the same with 100,000 companies and 1,000,000 keys too: forty minutes, 10 GB of disk
+	$(BIN)/python -m bench --full
+
+torture: .venv/ready-dev ## years of chaos with several seeds, and every act killed before every statement
+	PYTHONPATH=tests $(BIN)/python -m torture --all
 
 # Installed by hash: the same packages everywhere, or none.
 .venv/ready: requirements.lock pyproject.toml | .venv/bin/uv
