@@ -18,6 +18,7 @@ from pathlib import Path
 from jobs import letters, mail_preview
 from store import database, invoice_verify, outgoing
 from store.database import run_sql, session
+from store.fields import seconds
 from torture import people, post_office, relay, timeline
 from torture.chaos_worker import Flaw, Place
 from torture.conditions import Conditions
@@ -29,6 +30,7 @@ from torture.post_office import PostOffice, Tally
 from torture.timeline import DAY, Happening, Measure
 
 BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
+_LOOKED_BACK = 20 * DAY  # for what workers have done, by their clocks
 EPILOGUE = 4 * DAY  # in which nothing is disturbed any more
 _BUSY_MINUTES, _QUIET_MINUTES = (2, 12), (50, 300)  # between two passes
 
@@ -97,7 +99,8 @@ class Chaos:
         self.seen: set[tuple[str, int]] = set()
         self.closed_up_to = 0  # the number of a run
         self.settled: set[int] = set()
-        self.heard: list[relay.Heard] = []
+        self.heard_of: set[str] = set()  # mails of which the relay has heard before
+        self.came: set[str] = set()  # those that it took, without their domain
         self.record_read = 0
         self.went_on = False
 
@@ -140,7 +143,7 @@ class Chaos:
             minutes = self.chance.uniform(*(_BUSY_MINUTES if busy else _QUIET_MINUTES))
             after = self.now + timedelta(seconds=int(minutes * 60))
             was, calm = self.now, self._is_calm()
-            self.conditions.now = min([after, until, *(each.at for each in waiting[-1:])])
+            self.conditions.now = min(after, until)
             self.oracle.weather(self.now, is_calm=calm and self._is_calm(), was=was)
 
     def _step(self) -> bool:
@@ -250,13 +253,10 @@ class Chaos:
 
     def _settle(self) -> None:
         """A person looks at what is ambiguous, in the relay's log: what did not come is sent again."""
-        came = {each.mail.partition("@")[0] for each in self.heard if each.took}
         with session():
-            for mail in post_office.outbox():
-                if mail.state != "ambiguous":
-                    continue
+            for mail in post_office.outbox("ambiguous"):
                 self.settled.add(mail.id)
-                if mail.mail in came:
+                if mail.mail in self.came:
                     outgoing.dismiss(people.OLAV, mail.id, "it came", self.now)
                 else:
                     outgoing.resend(people.OLAV, mail.id, self.now)
@@ -269,8 +269,8 @@ class Chaos:
         if refreshed:
             with session():
                 self._look_at_runs()
-                self._look_for("invoice_lines", _FINAL)
-                self._look_for("sandbox_failed", _FAILED)
+                self._look_for("invoice_lines", _FINAL, seconds(self.now - _LOOKED_BACK))
+                self._look_for("sandbox_failed", _FAILED, (self.now - _LOOKED_BACK).date().isoformat())
         self._hear()
 
     def _look_at_runs(self) -> None:
@@ -291,10 +291,10 @@ class Chaos:
             min(open_ones) - 1 if open_ones else max((row[0] for row in rows), default=self.closed_up_to)
         )
 
-    def _look_for(self, kind: str, query: str) -> None:
+    def _look_for(self, kind: str, query: str, since: int | str) -> None:
         """What a worker has newly come to owe those who are to be notified."""
         by_id = {company.id: company for company in self.model.companies}
-        for number, company_id, about in run_sql(query).fetchall():
+        for number, company_id, about in run_sql(query, (since,)).fetchall():
             if (kind, number) not in self.seen:
                 self.seen.add((kind, number))
                 self._owe(kind, by_id[company_id].recipients(), about)
@@ -305,13 +305,13 @@ class Chaos:
     def _hear(self) -> None:
         new, self.record_read = relay.read(self.record, self.record_read)
         skewed = any(self.conditions.skew(each.place.slot) for each in self.handles)
-        before = {each.mail for each in self.heard} if new else set()
         for each in new:
             if each.is_cut and not each.took:
                 self.oracle.cut_short(each)
             if each.took:
-                self.oracle.told(each, is_excused=self.went_on or skewed or each.mail in before)
-            self.heard.append(each)
+                self.oracle.told(each, is_excused=self.went_on or skewed or each.mail in self.heard_of)
+                self.came.add(each.mail.partition("@")[0])
+            self.heard_of.add(each.mail)
 
     def _check(self) -> None:
         self.oracle.at(self.now)
@@ -364,9 +364,9 @@ _RUNS = """
 """
 _FINAL = """
     SELECT m.id, m.company_id, m.month FROM invoice_month m
-     WHERE m.state = 'final' AND EXISTS (SELECT 1 FROM invoice_line l
+     WHERE m.state = 'final' AND m.final_at >= ? AND EXISTS (SELECT 1 FROM invoice_line l
                                           WHERE l.company_id = m.company_id AND l.month = m.month AND l.revision = 1)
 """
-_FAILED = "SELECT id, company_id, night FROM refresh_marker WHERE state = 'failed'"
+_FAILED = "SELECT id, company_id, night FROM refresh_marker WHERE state = 'failed' AND night >= ?"
 _MARKERS = "SELECT c.external_id, m.night, m.state FROM refresh_marker m JOIN company c ON c.id = m.company_id"
 _FINAL_RUNS = "SELECT period FROM run WHERE job = 'invoice-final' AND scope = ? AND state = 'done'"

@@ -50,7 +50,7 @@ def build(size: int, begin: datetime, chance: random.Random) -> Model:
     with session(), db.atomic():
         installation.set_up(Installation(vendor="Fjord Software"), set_up)
         prices.publish(OLAV, PRICES, set_up)
-        many = max(4, min(size // 12, 500))
+        many = max(4, min(size // 12, 100))
         companies = [_company(number, set_up) for number in range(many)]
         _keys(companies, size, begin, chance)
     return Model(companies)

@@ -51,13 +51,13 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
 
 
-def outbox() -> list[Mail]:
-    """All that was ever owed, oldest first."""
-    text = """
+def outbox(state: str = "") -> list[Mail]:
+    """All that was ever owed, oldest first; or what is in one state."""
+    text = f"""
         SELECT id, kind, recipient, message_id, state, resends, context, queued_at, next_at, reply, dedupe_key
-          FROM email ORDER BY id
+          FROM email {"WHERE state IN ('failed', 'ambiguous') AND state = ?" if state else ""} ORDER BY id
     """
-    return [_mail(row) for row in run_sql(text).fetchall()]
+    return [_mail(row) for row in run_sql(text, (state,) if state else ()).fetchall()]
 
 
 def _mail(row: Any) -> Mail:

@@ -72,6 +72,6 @@ def draw(seed: int, begin: datetime, measure: Measure) -> list[Happening]:
         for _ in range(max(1, days // 45))
     )
     found.extend(Happening(when(), "look") for _ in range(days // 2))
-    acts = round(days * max(3, min(measure.keys / 100, 20)))
+    acts = round(days * max(3, min(measure.keys / 100, 6)))
     found.extend(Happening(when(), "act", seed=chance.random()) for _ in range(acts))
     return sorted(found, key=lambda each: each.at)
