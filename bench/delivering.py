@@ -32,6 +32,7 @@ from store.rules import calendar, expiry
 
 _SENDER: Final = Sender("keys@fjord.example", "help@fjord.example")
 _TURNS: Final = 3
+_CONNECTIONS: Final = 4  # as a worker has without a setting
 _COMPANIES_A_MAIL: Final = 6  # that have to be there for one mail of each sort to be owed, and more
 _SORTS: Final = {"one key": (1, 1), "digests of 8 to 10 keys": (8, 10)}
 _EVERY_SIXTH: Final = "UPDATE api_key SET expires_on = ?, ends_at = ? WHERE company_id % 6 = 0 AND company_id % 2 = ?"
@@ -113,7 +114,8 @@ def _in_turns(location: str, port: int, owner: str, keys: tuple[int, int], numbe
 def _ours(port: int, owner: str) -> Speed:
     """Of the queue as the worker empties it, until nothing is due."""
     with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
-        queue = mails(lambda: SmtpSession("127.0.0.1", port, tls="none"), _SENDER, JsonLog(nowhere, clock=lambda: NOW))
+        log = JsonLog(nowhere, clock=lambda: NOW)
+        queue = mails(lambda: SmtpSession("127.0.0.1", port, tls="none"), _SENDER, log, connections=_CONNECTIONS)
         begun, cpu, count = time.perf_counter(), time.process_time(), 0
         while taken := queue(lambda: NOW, owner, lambda: False):
             count += taken

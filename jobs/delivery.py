@@ -7,28 +7,32 @@ For each mail, in this order, and the order matters:
 3. MAIL, RCPT, DATA; record that it is handed over; then the body;
 4. record the relay's answer.
 
-A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/outgoing.py).
+A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/outgoing.py). As many mails as there
+are connections are taken through this side by side: one transaction records that their bodies go, and that those before
+them were taken.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from peewee import InterfaceError, InternalError, OperationalError
 
 from jobs.json_log import JsonLog, where
 from jobs.mail_writing import Sender, idempotency_key, reference_of, write
 from jobs.relay import Relay
+from jobs.side_by_side import HandOver, Ready, Session, first_answered
 from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
 from store import installation, notices, outgoing, restored, sent_record
 from store.errors import StoreUnavailable
 from store.installation import Installation
 from store.notices import Confirmed, NoLongerTrue
-from store.outgoing import Bound, ClaimLost, Taken
+from store.outgoing import Bound, ClaimLost, Going, Taken
 from store.tables import Email
 
 __all__ = ["LEASE", "Outcome", "Relay", "Sender", "Session", "deliver_slice", "reference_of", "wait", "write"]
@@ -39,13 +43,6 @@ _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to 
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
-
-
-class Session(Protocol):
-    """An SMTP connection, or whatever hands a mail over in two phases."""
-
-    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        """Hand one mail over; `before_body` is called when nothing but the body is missing."""
 
 
 SessionFactory = Callable[[], AbstractContextManager[Session]]
@@ -93,14 +90,14 @@ def deliver_slice(
     if not mails:
         return outcome
     try:
-        with open_session() as session, ThreadPoolExecutor(1, "sent-record") as beside:
+        with ExitStack() as stack, ThreadPoolExecutor(1, "sent-record") as beside:
+            sessions = [stack.enter_context(open_session()) for _ in range(relay.at_once(len(mails), now))]
             chosen, is_restored = installation.get(), restored.ever()
-            post = _Post(session, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
+            post = _Post(sessions, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
+            waiting = deque(mails)
             try:
-                for mail in mails:
-                    if stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE:
-                        break
-                    post.deliver(mail)
+                while waiting and not (stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE):
+                    post.deliver(waiting)
             finally:
                 post.settle()
     finally:
@@ -117,20 +114,11 @@ def wait(email_id: int, attempts: int) -> timedelta:
     return base + timedelta(seconds=int(base.total_seconds()) // 5 * digest[0] // 255)
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """What is to be handed over; `bound` is None for bytes that are kept already."""
-
-    message: bytes
-    bound: Bound | None
-    things: Sequence[str]
-
-
 @dataclass
 class _Post:
-    """One run over one connection."""
+    """One run over so many connections."""
 
-    session: Session
+    sessions: list[Session]
     sender: Sender
     clock: Callable[[], datetime]
     owner: str
@@ -140,31 +128,43 @@ class _Post:
     chosen: Installation
     is_restored: bool
     beside: ThreadPoolExecutor
-    taken: Taken | None = None  # in the record beside the store, and not yet in the store
+    taken: list[Taken] = field(default_factory=list)  # and not yet in the store
+    is_recorded: bool = True  # all of that, in the record beside the store
     syncing: Future[None] | None = None  # that record, on its way to the disk
 
-    def deliver(self, mail: Email) -> None:
-        """One mail, whatever becomes of it. ClaimLost means that it is somebody else's business by now."""
-        try:
+    def deliver(self, waiting: deque[Email]) -> None:
+        """The next mails, one for each connection, whatever becomes of them; who finds none waits again."""
+        side_by_side: list[HandOver] = []
+        while waiting and len(side_by_side) < len(self.sessions):
+            mail = waiting.popleft()
             ready = self._ready(mail)
             if ready is not None:
-                self._hand_over(mail, ready)
-        except ClaimLost:
-            self._say("mail.claim-lost", "warning", mail=mail.id)
+                session = self.sessions[len(side_by_side)]
+                steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
+                side_by_side.append(HandOver(mail, ready, session, steps))
+        try:
+            crowded_out = self._hand_over(side_by_side)
+        finally:
+            for each in side_by_side:
+                each.steps.close()
+        waiting.extendleft(reversed([each.mail for each in crowded_out]))
 
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
         self._synced()
-        taken, self.taken = self.taken, None
-        if taken is None:
-            return
-        try:
-            outgoing.sent(taken.email_id, self.owner, taken.reply, taken.at)
-        except ClaimLost:  # after a long sleep: another worker has found it in the record
-            self._say("mail.claim-lost", "warning", mail=taken.email_id)
+        taken, self.taken, self.is_recorded = self.taken, [], True
+        if taken:  # after a long sleep another worker may have found them in the record
+            self._say_lost(outgoing.all_sent(self.owner, taken))
 
-    def _ready(self, mail: Email) -> _Ready | None:
+    def _ready(self, mail: Email) -> Ready | None:
         """The mail as it goes; None when it does not. Whatever is wrong with one mail does not keep the others back."""
+        try:
+            return self._written(mail)
+        except ClaimLost:
+            self._say_lost([mail.id])
+            return None
+
+    def _written(self, mail: Email) -> Ready | None:
         try:
             confirmed = self._still_true(mail)
             if confirmed is None:
@@ -182,14 +182,14 @@ class _Post:
         except Exception as error:  # noqa: BLE001 - it is set aside, with the reason
             self._failed(mail, f"it could not be written: {error} ({type(error).__name__})", where=where(error))
             return None
-        return _Ready(message, Bound(letter.subject, message, folds=bool(header)), things)
+        return Ready(message, Bound(letter.subject, message, folds=bool(header)), things)
 
-    def _as_before(self, mail: Email, things: Sequence[str]) -> _Ready | None:
+    def _as_before(self, mail: Email, things: Sequence[str]) -> Ready | None:
         if outgoing.forgotten(mail, self.clock()):
             outgoing.set_apart(mail.id, self.owner)
             self.outcome.ambiguous.append(mail.id)
             return None
-        return _Ready(bytes(mail.message or b""), None, things)
+        return Ready(bytes(mail.message or b""), None, things)
 
     def _still_true(self, mail: Email) -> Confirmed | None:
         """What the mail says; None when it was withdrawn."""
@@ -228,58 +228,94 @@ class _Post:
         if self.log is not None:
             self.log.say(fact, level, **more)
 
-    def _hand_over(self, mail: Email, ready: _Ready) -> None:
-        answer = self.session.deliver(
-            self.sender.address, mail.recipient, ready.message, lambda: self._body_goes(mail, ready.bound)
-        )
-        now = self.clock()
+    def _hand_over(self, side_by_side: Sequence[HandOver]) -> list[HandOver]:
+        """All of them go on together, so that the relay works on one while another is told of. Who was crowded out."""
+        for step in ("begun", "said", "asked"):
+            for each in side_by_side:
+                each.go_on(step)
+        crowded_out = self._crowded_out(side_by_side)
+        self._judge([each for each in side_by_side if each not in crowded_out])
+        going = self._bodies_go([each for each in side_by_side if each.answer is None])
+        for each in going:
+            each.go_on("gone")
+        while going:
+            answered = first_answered(going)
+            going = [each for each in going if each not in answered]
+            for each in answered:
+                each.go_on(None)
+            self._judge(answered)
+        if self.taken:
+            self.syncing = self.beside.submit(sent_record.sync)
+        return crowded_out
+
+    def _bodies_go(self, asked: Sequence[HandOver]) -> list[HandOver]:
+        """One transaction: the mails before these were taken, and these go. Those that are still ours."""
+        if not asked:
+            return []
+        self._synced()
+        going = [Going(each.mail.id, each.ready.bound) for each in asked]
+        not_ours = outgoing.hand_over(self.owner, LEASE, self.clock(), going, self.taken)
+        self.taken = []
+        self._say_lost(not_ours)
+        return [each for each in asked if each.mail.id not in not_ours]
+
+    def _crowded_out(self, side_by_side: Sequence[HandOver]) -> list[HandOver]:
+        """Those whose connection the relay did not want beside the others; they go over fewer, after these."""
+        refused, reply = [], ""
+        for each in side_by_side:
+            if isinstance(each.answer, TryLater) and each.answer.of_connection:
+                refused.append(each)
+                reply = _reply(each.answer)
+        stood = len(side_by_side) - len(refused)
+        if not refused or not stood:
+            return []
+        unwanted = [each.session for each in refused]
+        self.sessions = [session for session in self.sessions if session not in unwanted]
+        self.relay.was_crowded(stood, self.clock())
+        self._say("mail.fewer-connections", "warning", connections=stood, reply=reply)
+        return refused
+
+    def _judge(self, answered: Sequence[HandOver]) -> None:
+        """Write down what became of those that have an answer; what the relay has taken, with the next hand-over."""
+        for each in answered:
+            try:
+                if each.answer is not None:
+                    self._became(each.mail, each.ready, each.answer, self.clock())
+            except ClaimLost:
+                self._say_lost([each.mail.id])
+        if not self.is_recorded:
+            self.settle()
+
+    def _became(self, mail: Email, ready: Ready, answer: Answer, now: datetime) -> None:
         match answer:
             case Delivered(reply):
                 self._taken(mail, ready.things, reply, now)
-            case BadAddress(code, text):
-                self.relay.answered()
-                self._failed(mail, _reply(code, text), ready.bound)
+            case BadAddress():
+                self._relay_answered()
+                self._failed(mail, _reply(answer), ready.bound)
             case AnswerLost(text):
                 state = outgoing.answer_lost(mail.id, self.owner, text, now)
                 self.outcome.ambiguous.append(mail.id)
                 self._say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=text, now=state)
                 self._stop(text, now)  # or a relay that never answers would spoil one mail after the other
-            case TryLater(_, code, text, of_relay=False):
-                self.relay.answered()
-                self._later(mail, _reply(code, text), now, ready.bound)
-            case TryLater(_, code, text) | StopRun(_, code, text):
-                self._stopped(mail, answer, _reply(code, text), now, ready.bound)
-
-    def _body_goes(self, mail: Email, bound: Bound | None) -> None:
-        """One transaction: the mail before this one was taken, and this one goes."""
-        self._synced()
-        now = self.clock()
-        try:
-            outgoing.handing_over(mail.id, self.owner, LEASE, now, bound, self.taken)
-        except ClaimLost:
-            self.settle()
-            raise
-        self.taken = None
+            case TryLater(of_relay=False):
+                self._relay_answered()
+                self._later(mail, _reply(answer), now, ready.bound)
+            case TryLater() | StopRun():
+                self._stopped(mail, answer, now, ready.bound)
 
     def _taken(self, mail: Email, things: Sequence[str], reply: str, now: datetime) -> None:
-        """Write it down: at once, or where the record knows it already, together with the next hand-over."""
-        self.taken = Taken(mail.id, reply, now)
-        self._remember(mail, things, now)
-        if self.syncing is None:
-            self.settle()
-        self.relay.answered()
+        """Note it in the record before anything else is waited for; that goes to the disk while the next is written."""
+        self.taken.append(Taken(mail.id, reply, now))
+        try:
+            self.is_recorded = sent_record.add(mail, things, now) and self.is_recorded
+        except OSError as error:
+            self.is_recorded = False
+            self._not_recorded([mail.id], error)
+        self._relay_answered()
         self.outcome.sent.append(mail.id)
         waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
         self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
-
-    def _remember(self, mail: Email, things: Sequence[str], now: datetime) -> None:
-        """Note it in the record, which goes to the disk while the next mail is written."""
-        try:
-            sync = sent_record.add(mail, things, now)
-        except OSError as error:
-            self._not_recorded(mail.id, error)
-        else:
-            self.syncing = self.beside.submit(sync) if sync is not None else None
 
     def _synced(self) -> None:
         """Wait for the record, which must know what is taken before the store says so."""
@@ -288,15 +324,28 @@ class _Post:
             if syncing is not None:
                 syncing.result()
         except OSError as error:
-            self._not_recorded(self.taken.email_id if self.taken else 0, error)
+            self._not_recorded([each.email_id for each in self.taken], error)
 
-    def _not_recorded(self, email_id: int, error: OSError) -> None:
-        """It matters after a restore or a crash only; the mail has left."""
-        self._say("mail.not-recorded", "error", mail=email_id, error=str(error.strerror))
+    def _not_recorded(self, email_ids: Iterable[int], error: OSError) -> None:
+        """It matters after a restore or a crash only; the mails have left."""
+        for email_id in email_ids:
+            self._say("mail.not-recorded", "error", mail=email_id, error=str(error.strerror))
+
+    def _say_lost(self, email_ids: Iterable[int]) -> None:
+        """They are somebody else's business by now."""
+        for email_id in sorted(email_ids):
+            self._say("mail.claim-lost", "warning", mail=email_id)
+
+    def _relay_answered(self) -> None:
+        """It works, unless it has said of another mail at this moment that it does not."""
+        if not self.outcome.stopped:
+            self.relay.answered()
 
     def _stop(self, reply: str, now: datetime) -> None:
-        self.relay.refused(reply, now)
-        self.outcome.stopped = reply
+        """Several refusals of one moment are one."""
+        if not self.outcome.stopped:
+            self.relay.refused(reply, now)
+            self.outcome.stopped = reply
 
     def _later(self, mail: Email, reply: str, now: datetime, bound: Bound | None) -> None:
         next_at = now + wait(mail.id, mail.attempts + 1)
@@ -304,11 +353,12 @@ class _Post:
         self.outcome.later.append(mail.id)
         self._say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
 
-    def _stopped(self, mail: Email, answer: TryLater | StopRun, reply: str, now: datetime, bound: Bound | None) -> None:
+    def _stopped(self, mail: Email, answer: TryLater | StopRun, now: datetime, bound: Bound | None) -> None:
         """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
 
         Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
         """
+        reply = _reply(answer)
         self._stop(reply, now)
         if isinstance(answer, TryLater) and answer.too_many:
             self.relay.had_too_many(len(self.outcome.sent))
@@ -321,6 +371,6 @@ class _Post:
             self._later(mail, reply, now, bound)
 
 
-def _reply(code: int, text: str) -> str:
+def _reply(answer: TryLater | BadAddress | StopRun) -> str:
     """As it is kept and shown: with the code, where the relay gave one."""
-    return text if code == NO_REPLY else f"{code} {text}"
+    return answer.text if answer.code == NO_REPLY else f"{answer.code} {answer.text}"

@@ -15,10 +15,15 @@ Queue = Callable[[Clock, str, Callable[[], bool]], int]
 
 
 def mails(
-    open_session: SessionFactory | None, sender: Sender, log: JsonLog | None = None, per_minute: int = 0
+    open_session: SessionFactory | None,
+    sender: Sender,
+    log: JsonLog | None = None,
+    *,
+    per_minute: int = 0,
+    connections: int = 1,
 ) -> Queue:
-    """Hand over what the outbox holds, at most so many a minute. Without a session the mails wait."""
-    relay = Relay(per_minute)
+    """Hand over what the outbox holds, so many a minute over so many connections. Without a session the mails wait."""
+    relay = Relay(per_minute, connections)
 
     def deliver(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
         outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping)

@@ -39,6 +39,10 @@ class Timeouts:
         return self.command + self.dot
 
 
+Command = tuple[Phase, str, tuple[int, ...]]
+"""What is said, in which phase, and the codes that are wanted for it."""
+
+
 class NoWayError(Exception):
     """What keeps a mail from being handed over, as the answer to give."""
 
@@ -72,24 +76,35 @@ class Client(smtplib.SMTP):
 
     def ask(self, phase: Phase, command: str, *wanted: int) -> None:
         """Say one command; NoWayError with the answer to give unless the reply has a wanted code."""
-        self.ask_each((phase, command, wanted))
+        self._say(phase, command)
+        self._want(phase, wanted)
 
-    def ask_each(self, *commands: tuple[Phase, str, tuple[int, ...]]) -> None:
-        """Say the commands one after the other, or all at once where the server takes that (RFC 2920).
+    def say_ahead(self, commands: Sequence[Command]) -> bool:
+        """Say all of them at once, where the server takes that (RFC 2920), and hear nothing yet; whether it does."""
+        ahead = self.has_extn("pipelining")
+        if ahead:
+            self._say(commands[0][0], *(command for _, command, _ in commands))
+        return ahead
+
+    def hear_each(self, commands: Sequence[Command], *, said: bool) -> None:
+        """Hear the replies to what was said ahead; what was not is said now, one after the other.
 
         NoWayError with the answer to give at the first reply that has no wanted code.
         """
-        at_once = len(commands) > 1 and self.has_extn("pipelining")
-        if at_once:
-            self._say(commands[0][0], *(command for _, command, _ in commands))
         for number, (phase, command, wanted) in enumerate(commands, 1):
-            if not at_once:
+            if not said:
                 self._say(phase, command)
-            code, reply = self._heard(phase)
-            if code not in wanted:
-                if at_once:
+            try:
+                self._want(phase, wanted)
+            except NoWayError:
+                if said:
                     self._take_back(commands[number:])
-                raise NoWayError(refused(phase, code, shown(reply)))
+                raise
+
+    def _want(self, phase: Phase, wanted: Sequence[int]) -> None:
+        code, reply = self._heard(phase)
+        if code not in wanted:
+            raise NoWayError(refused(phase, code, shown(reply)))
 
     def _say(self, phase: Phase, *commands: str) -> None:
         try:
@@ -103,7 +118,7 @@ class Client(smtplib.SMTP):
         except (OSError, smtplib.SMTPException) as error:
             raise NoWayError(TryLater(phase, NO_REPLY, shown(error), of_relay=True)) from None
 
-    def _take_back(self, said: Sequence[tuple[Phase, str, tuple[int, ...]]]) -> None:
+    def _take_back(self, said: Sequence[Command]) -> None:
         """Hear what becomes of commands that were said too soon; a server that now waits for a body is hung up on."""
         with suppress(NoWayError):
             for phase, _, wanted in said:

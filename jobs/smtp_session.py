@@ -1,7 +1,8 @@
 """Mails handed over one by one on one connection, each with an answer that says what became of it.
 
-After the server has asked for the body (354) and before the body goes, the caller is asked to write down that it goes.
-What a crash finds written down and unanswered may have arrived; nothing else can have.
+A hand-over is a conversation of steps, so that one thread can lead several at once, each on a connection of its own.
+After the server has asked for the body (354) and before the body goes, whoever leads it writes down that it goes. What
+a crash finds written down and unanswered may have arrived; nothing else can have.
 """
 
 import re
@@ -9,11 +10,12 @@ import select
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from jobs.deadline import Deadline
 from jobs.smtp_answers import (
@@ -28,15 +30,17 @@ from jobs.smtp_answers import (
     refused,
     shown,
 )
-from jobs.smtp_connection import Client, MailServer, NoWayError, Timeouts, Tls, connect
+from jobs.smtp_connection import Client, Command, MailServer, NoWayError, Timeouts, Tls, connect
 
 __all__ = [
     "Answer",
     "AnswerLost",
     "BadAddress",
+    "Conversation",
     "Delivered",
     "Phase",
     "SmtpSession",
+    "Step",
     "StopRun",
     "Timeouts",
     "Tls",
@@ -47,6 +51,32 @@ _MAILS_A_CONNECTION: Final = 100
 _SENDABLE: Final = re.compile(r"[!-;=?-~]+@[!-;=?-~]+", re.ASCII)  # ASCII that is seen, but neither < nor >
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _DOT_FIRST: Final = re.compile(rb"(?m)^\.")
+
+
+Step = Literal["begun", "said", "asked", "gone"]
+"""How far a hand-over is: begun (its time runs), the server was told of the mail, has asked for the body, has it."""
+
+Conversation = Generator[Step, None, Answer]
+"""A hand-over: it stops after each step, and ends with the answer. Closed before that, nothing more of it is sent."""
+
+
+@dataclass
+class _Offer:
+    """A mail that the server shall ask for, and whether it was told of it ahead of its replies."""
+
+    sender: str
+    recipient: str
+    size: int
+    was_said: bool = False
+
+    def commands(self, *, sized: bool) -> tuple[Command, ...]:
+        """What is said, with its size to a server that wants to know it (RFC 1870)."""
+        size = f" SIZE={self.size}" if sized else ""
+        return (
+            ("mail", f"MAIL FROM:<{self.sender}>{size}", (250,)),
+            ("rcpt", f"RCPT TO:<{self.recipient}>", (250, 251, 252)),
+            ("data", "DATA", (354,)),
+        )
 
 
 class SmtpSession:
@@ -97,8 +127,23 @@ class SmtpSession:
     def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
         """Hand one mail over; `before_body` runs after the server's 354 and before the body goes.
 
-        Where `before_body` raises, nothing was handed over and its error goes on. A connection that was lost before
-        that is opened once more at once; after it nothing is tried twice.
+        Where `before_body` raises, nothing was handed over and its error goes on.
+        """
+        with closing(self.hand_over(sender, recipient, raw)) as steps:
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    answer: Answer = end.value
+                    return answer
+                if step == "asked":
+                    before_body()
+
+    def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+        """Hand one mail over, step by step; the body goes when it is gone on with after `asked`.
+
+        A connection that was lost before that is opened once more at once; after it nothing is tried twice. One
+        conversation at a time.
         """
         if not _SENDABLE.fullmatch(recipient):
             return BadAddress(NO_REPLY, "No mail server can be told of this address.")
@@ -106,14 +151,25 @@ class SmtpSession:
             return StopRun(
                 "mail", NO_REPLY, "No mail server can be told of the sender's address; correct the settings."
             )
+        offer = _Offer(sender, recipient, len(raw))
         self._deadline.set(self._server.timeouts.offer)
         try:
-            answer = self._offered(sender, recipient, len(raw))
-            if _lost_on_the_way(answer) and not self._deadline.has_passed:
-                answer = self._offered(sender, recipient, len(raw))
-            return answer or self._handed_over(raw, before_body)
+            yield "begun"
+            refusal = self._tell(offer)
+            yield "said"
+            refusal = refusal or self._heard(offer)
+            if _lost_on_the_way(refusal) and not self._deadline.has_passed:
+                refusal = self._tell(offer) or self._heard(offer)
+            if refusal:
+                return refusal
+            return (yield from self._with_body(raw))
         finally:
             self._deadline.lift()
+
+    def heard_on(self) -> socket.socket | None:
+        """Where the server's next word is heard; None where it need not be waited for."""
+        sock = self._client.sock if self._client is not None else None
+        return None if isinstance(sock, ssl.SSLSocket) and sock.pending() else sock
 
     def close(self) -> None:
         """Take leave; what the server says to that does not matter, the mails are with it."""
@@ -127,39 +183,53 @@ class SmtpSession:
                 self._client.docmd("QUIT")
         self._drop()
 
-    def _offered(self, sender: str, recipient: str, size: int) -> Answer | None:
-        """Bring the server to ask for the body; None when it does."""
+    def _tell(self, offer: _Offer) -> TryLater | BadAddress | StopRun | None:
+        """Say of which mail the server shall ask for the body, as far as that can be said without hearing anything."""
         try:
             client = self._ready()
             self._mails += 1
             self._is_clean = False
-            sized = f" SIZE={size}" if client.has_extn("size") else ""
-            client.ask_each(
-                ("mail", f"MAIL FROM:<{sender}>{sized}", (250,)),
-                ("rcpt", f"RCPT TO:<{recipient}>", (250, 251, 252)),
-                ("data", "DATA", (354,)),
-            )
+            offer.was_said = client.say_ahead(offer.commands(sized=client.has_extn("size")))
         except NoWayError as no_way:
-            if _is_of_relay(no_way.answer):
-                self._drop()
-            return no_way.answer
+            return self._no_way(no_way)
         return None
 
-    def _handed_over(self, raw: bytes, before_body: Callable[[], None]) -> Answer:
+    def _heard(self, offer: _Offer) -> TryLater | BadAddress | StopRun | None:
+        """Bring the server to ask for the body; None when it does."""
+        client = self._client
+        if client is None:
+            return TryLater("mail", NO_REPLY, "The connection was closed.", of_relay=True)
+        try:
+            client.hear_each(offer.commands(sized=client.has_extn("size")), said=offer.was_said)
+        except NoWayError as no_way:
+            return self._no_way(no_way)
+        return None
+
+    def _no_way(self, no_way: NoWayError) -> TryLater | BadAddress | StopRun:
+        if _is_of_relay(no_way.answer):
+            self._drop()
+        return no_way.answer
+
+    def _with_body(self, raw: bytes) -> Conversation:
         """Send the body, then the dot that makes it a mail, and read what became of it."""
         client = self._client
         if client is None or client.sock is None:
             return TryLater("body", NO_REPLY, "The connection was closed before the body went.", of_relay=True)
         try:
-            before_body()
+            yield "asked"
             self._deadline.set(self._server.timeouts.body)
             early = _body_sent(client, client.sock, raw)
-            answer = early or _dot_sent(client, client.sock, self._server.timeouts.dot)
+            lost = None if early else _dot_sent(client.sock, self._server.timeouts.dot)
+            if not early and not lost:
+                yield "gone"
+            answer = early or lost or _answered(client)
         except BaseException:
             self._drop()  # half a body must never get its dot
             raise
         if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
             self._drop()
+        elif client.sock is not None:
+            client.sock.settimeout(self._server.timeouts.command)
         self._is_clean = isinstance(answer, Delivered)
         return answer
 
@@ -236,13 +306,19 @@ def _stuffed(raw: bytes) -> bytes:
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
-def _dot_sent(client: Client, sock: socket.socket, patience: float) -> Answer:
-    usual = sock.gettimeout()
+def _dot_sent(sock: socket.socket, patience: float) -> AnswerLost | None:
+    """Send what makes a mail of it; from here on nobody can know without the answer, which gets so many seconds."""
     try:
         sock.settimeout(patience)
         sock.sendall(b".\r\n")
+    except OSError as error:
+        return AnswerLost(shown(error))
+    return None
+
+
+def _answered(client: Client) -> Answer:
+    try:
         code, reply = client.getreply()
-        sock.settimeout(usual)
     except (OSError, smtplib.SMTPException) as error:
         return AnswerLost(shown(error))
     if 200 <= code < 300:

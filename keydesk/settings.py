@@ -65,6 +65,7 @@ class MailSettings:
     sender: str = _said("The From address, read by somebody", default="")
     reply_to: str = _said("Where answers go; the sender when empty", default="")
     per_minute: int = _said("The most mails a minute, of all workers together; 0: no limit", default=0)
+    connections: int = _said("How many of them a worker hands over side by side, from 1 to 10", default=4)
     idempotency_header: str = _said(
         "Of a relay that takes mails of one key once, the header it looks in, such as Resend-Idempotency-Key",
         default="",
@@ -317,6 +318,8 @@ def _checked_mail(mail: MailSettings, where: object) -> MailSettings:
         raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
     if mail.per_minute < 0:
         raise SettingsWrong(f"{where}: [mail] per_minute must be 0 (no limit) or more.")
+    if not 1 <= mail.connections <= 10:
+        raise SettingsWrong(f"{where}: [mail] connections must be from 1 to 10.")
     header = mail.idempotency_header
     if header and (not _HEADER.fullmatch(header) or _HEADERS_OF_MAILS.fullmatch(header)):
         raise SettingsWrong(

@@ -141,12 +141,25 @@ def run_alone(text: str, values: Sequence[Any] = ()) -> int:
 
     Gives how many rows it changed. What `writing` takes three trips to the server for takes one.
     """
+    with _alone():
+        return int(run_sql(text, values).rowcount)
+
+
+def rows_alone(text: str, values: Sequence[Any] = ()) -> list[Any]:
+    """The same for a statement that gives rows (RETURNING)."""
+    with _alone():
+        return list(run_sql(text, values).fetchall())
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
     if _gate is None or db.in_transaction():
         with explained():
-            return int(run_sql(text, values).rowcount)
-    with explained(), _gate.held():
-        check_file()
-        return int(run_sql(text, values).rowcount)
+            yield
+    else:
+        with explained(), _gate.held():
+            check_file()
+            yield
 
 
 def first_row(text: str, values: Sequence[Any]) -> Any:

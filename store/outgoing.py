@@ -4,6 +4,7 @@ Every step is a conditional update that names the state it leaves and the owner 
 a worker that lost its lease changes nothing. What a crash leaves in `handing-over` may have arrived; it is *ambiguous*.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 from store import sent_record
 from store.actors import Actor
 from store.change import change
-from store.database import backend, one_of, run_alone, run_sql, session, transact, writing
+from store.database import backend, one_of, rows_alone, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
@@ -26,6 +27,7 @@ _MINUTE = timedelta(minutes=1)
 _PACE_LOCK = 0x6B64_7061  # one PostgreSQL transaction at a time counts what leaves in a minute
 _NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was made by a clock gone wrong
 _REPLY_LIMIT = 600
+_CLAIM_LOST = "Another worker has taken this mail over; nothing was changed."
 _IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
 
 
@@ -40,6 +42,14 @@ class Bound:
     subject: str
     message: bytes
     folds: bool = False
+
+
+@dataclass(frozen=True)
+class Going:
+    """A mail whose body is about to go; `bound` is None for bytes that are kept already."""
+
+    email_id: int
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True)
@@ -93,31 +103,34 @@ def _left_of_minute(per_minute: int, now: datetime) -> int:
     return max(0, per_minute - int(row[0]))
 
 
-def handing_over(
-    email_id: int, owner: str, lease: timedelta, now: datetime, bound: Bound | None = None, taken: Taken | None = None
-) -> None:
-    """Write down, before the body goes, that it goes, and keep its bytes; None: those that are kept already.
+def hand_over(
+    owner: str, lease: timedelta, now: datetime, going: Sequence[Going], taken: Sequence[Taken] = ()
+) -> set[int]:
+    """Write down, before the bodies go, that they go, and keep their bytes; with `taken`, which the relay has by now.
 
-    With `taken`, another mail of the owner is `sent` in the same transaction. ClaimLost when the mail is not the
-    owner's any more; then nothing was changed.
+    One transaction. Gives those of both that are not the owner's any more: nothing was changed about them, and their
+    bodies must not go.
     """
-    folds_until = seconds(now + _RELAY_REMEMBERS) if bound is not None and bound.folds else None
-    also = "" if bound is None else "subject = ?, message = ?, folds_until = CAST(? AS BIGINT), "
-    text = (
-        f"UPDATE email SET {also}state = 'handing-over', lease_until = ?, handed_over_at = ? "  # noqa: S608 - ours
-        "WHERE id = ? AND owner = ? AND state = 'claimed'"
-    )
-    values = () if bound is None else (bound.subject[:256], bound.message, folds_until)
-    with session(), nullcontext() if taken is None else writing():
-        if taken is not None:
-            _changed(_SENT, (_kept(taken.reply), seconds(taken.at), taken.email_id, owner))
-        _changed(text, (*values, seconds(now + lease), seconds(now), email_id, owner))
+    with session(), writing() if going and taken else nullcontext():
+        return _gone_and_taken(owner, lease, now, going, taken)
+
+
+def handing_over(email_id: int, owner: str, lease: timedelta, now: datetime, bound: Bound | None = None) -> None:
+    """The same for one mail; ClaimLost when it is not the owner's any more."""
+    if hand_over(owner, lease, now, [Going(email_id, bound)]):
+        raise ClaimLost(_CLAIM_LOST)
 
 
 def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
-    """The relay has taken it."""
+    """The relay has taken it. ClaimLost when it is not the owner's any more."""
+    if all_sent(owner, [Taken(email_id, reply, now)]):
+        raise ClaimLost(_CLAIM_LOST)
+
+
+def all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
+    """The relay has taken them. Gives those that are not the owner's any more."""
     with session():
-        _changed(_SENT, (_kept(reply), seconds(now), email_id, owner))
+        return _all_sent(owner, taken)
 
 
 def sent_before(email_id: int, owner: str, at: datetime) -> None:
@@ -282,10 +295,40 @@ def _kept(reply: str) -> str:
     return one_line(redact(reply), _REPLY_LIMIT)
 
 
+def _gone_and_taken(
+    owner: str, lease: timedelta, now: datetime, going: Sequence[Going], taken: Sequence[Taken]
+) -> set[int]:
+    not_ours = _all_sent(owner, taken) if taken else set()
+    rows = [(each.email_id, *_kept_of(each.bound, now)) for each in going]
+    if not rows:
+        return not_ours
+    each = _GOING.replace("{bytes}", "BLOB" if backend() == "sqlite" else "BYTEA")
+    query = _GOES.replace("{rows}", ", ".join([each] * len(rows)))
+    values = (seconds(now + lease), seconds(now), *(value for row in rows for value in row), owner)
+    return not_ours | ({row[0] for row in rows} - _returned(query, values))
+
+
+def _kept_of(bound: Bound | None, now: datetime) -> tuple[str | None, bytes | None, int | None]:
+    if bound is None:
+        return None, None, None
+    return bound.subject[:256], bound.message, seconds(now + _RELAY_REMEMBERS) if bound.folds else None
+
+
+def _all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
+    query = _SENT.replace("{rows}", ", ".join([_TAKEN] * len(taken)))
+    values = [value for each in taken for value in (each.email_id, _kept(each.reply), seconds(each.at))]
+    return {each.email_id for each in taken} - _returned(query, (*values, owner))
+
+
+def _returned(query: str, values: tuple[Any, ...]) -> set[int]:
+    """The ids of the rows that one statement has changed."""
+    return {int(row[0]) for row in rows_alone(query, values)}
+
+
 def _changed(text: str, values: tuple[Any, ...]) -> None:
     """One row changes, or ClaimLost."""
     if run_alone(text, values) != 1:
-        raise ClaimLost("Another worker has taken this mail over; nothing was changed.")
+        raise ClaimLost(_CLAIM_LOST)
 
 
 def _send_again(email_id: int, next_at: datetime) -> bool:
@@ -326,9 +369,29 @@ _NEXT = """
      LIMIT ?
 """
 
+# Both databases name the columns of VALUES alike.
+_GOING = "(CAST(? AS BIGINT), CAST(? AS VARCHAR), CAST(? AS {bytes}), CAST(? AS BIGINT))"
+
+_GOES = """
+    UPDATE email
+       SET state = 'handing-over', lease_until = ?, handed_over_at = ?,
+           subject = coalesce(going.column2, subject),
+           message = coalesce(going.column3, message),
+           folds_until = CASE WHEN going.column3 IS NULL THEN folds_until ELSE going.column4 END
+      FROM (VALUES {rows}) AS going
+     WHERE id = going.column1 AND owner = ? AND state = 'claimed'
+ RETURNING id
+"""
+
+_TAKEN = "(CAST(? AS BIGINT), CAST(? AS VARCHAR), CAST(? AS BIGINT))"
+
 _SENT = """
-    UPDATE email SET state = 'sent', reply = ?, owner = NULL, lease_until = NULL, attempts = attempts + 1, sent_at = ?
-     WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')
+    UPDATE email
+       SET state = 'sent', reply = taken.column2, sent_at = taken.column3, owner = NULL, lease_until = NULL,
+           attempts = attempts + 1
+      FROM (VALUES {rows}) AS taken
+     WHERE id = taken.column1 AND owner = ? AND state IN ('claimed', 'handing-over')
+ RETURNING id
 """
 
 _TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id"

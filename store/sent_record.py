@@ -5,11 +5,13 @@ Message-ID and a hash of each thing that it told. It is synced before the store 
 less than the store. A line that a power cut tore is harmless: hashes are looked for, lines are not counted.
 """
 
+import errno
 import hashlib
 import mmap
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,32 +57,29 @@ def told(mail: Email, confirmed: Confirmed) -> tuple[str, ...]:
     return tuple(hashlib.sha256(canonical([mail.kind, recipient, each]).encode()).hexdigest()[:32] for each in things)
 
 
-def add(mail: Email, things: Sequence[str], now: datetime) -> Callable[[], None] | None:
-    """Write that the relay took a mail; a process that is killed has written it.
+def add(mail: Email, things: Sequence[str], now: datetime) -> bool:
+    """Write that the relay took a mail; a process that is killed has written it, and `sync` brings it to the disk.
 
-    Gives what brings it to the disk, to be called once by any thread; None where no record is kept. Both raise OSError.
+    False where no record is kept. Raises OSError.
     """
     where = path()
     if where is None:
-        return None
+        return False
     line = f"{seconds(now)} {mail.message_id} {' '.join(things)}\n".encode()
     is_new = not where.exists()
-    descriptor = os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, line)
-    except BaseException:
-        os.close(descriptor)
-        raise
+    with _opened(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if is_new:
+        _sync(where.parent, os.O_RDONLY)
+    return True
 
-    def synced() -> None:
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
-            _sync_directory(where.parent)
 
-    return synced
+def sync() -> None:
+    """Bring to the disk what was added; may be called by any thread. Raises OSError."""
+    where = path()
+    if where is not None:
+        _sync(where, os.O_WRONLY)
 
 
 def told_at(things: Sequence[str]) -> datetime | None:
@@ -144,9 +143,15 @@ def _released_since(at: datetime) -> bool:
     return released is not None and datetime.fromisoformat(released.value) >= at
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
+def _sync(what: Path, how: int) -> None:
+    with _opened(what, how) as descriptor:
         os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(what: Path, how: int) -> Iterator[int]:
+    descriptor = os.open(what, how | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -3,7 +3,7 @@
 Each mail that is handed over becomes a line in a file: its Message-ID.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email import message_from_bytes
@@ -15,6 +15,7 @@ from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import mails
 from jobs.smtp_answers import Delivered
+from jobs.smtp_session import Conversation
 from jobs.worker import Worker, simulate
 
 STEP = timedelta(hours=6)
@@ -27,11 +28,14 @@ class Letterbox:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def deliver(self, _sender: str, _recipient: str, raw: bytes, before_body: Callable[[], None]) -> Delivered:
-        before_body()
+    def hand_over(self, _sender: str, _recipient: str, raw: bytes) -> Conversation:
+        yield "asked"
         with self.path.open("a", encoding="ascii") as file:
             file.write(f"{message_from_bytes(raw)['Message-ID']}\n")
         return Delivered("250 taken")
+
+    def heard_on(self) -> None:
+        """Nothing of it is waited for."""
 
 
 def live(mail_file: Path, log: JsonLog, start: datetime, span: timedelta) -> None:

@@ -37,6 +37,7 @@ Word = Literal[
     "drop before dot",
     "drop after dot",
     "slow",
+    "all three",
 ]
 
 _REPLIES = {
@@ -80,9 +81,17 @@ class ScriptedServer:
     script: deque[str] = field(default_factory=deque)
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    open_connections: int = 0
     commands: list[str] = field(default_factory=list)
+    most_connections: int = 100  # beside one another; the others are told to come later
     dropped: threading.Event = field(default_factory=threading.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    three: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(3))
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def release(self) -> None:
+        """Let the slow answers come; for any thread."""
+        self.loop.call_soon_threadsafe(self.released.set)
 
 
 class _Handler:
@@ -120,6 +129,8 @@ class _Handler:
             smtp.transport.abort()
         if self.word == "slow":
             await self.server.released.wait()
+        if self.word == "all three":
+            await self.server.three.wait()
         return reply
 
     def _reply(self, moment: str, otherwise: str) -> str:
@@ -130,8 +141,21 @@ class _Smtp(SMTP):
     """Writes down what it is told, and can hang up before the dot."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.event_handler.server.connections += self.transport is None  # it is made again inside TLS
-        super().connection_made(transport)
+        server = self.event_handler.server
+        server.connections += self.transport is None  # it is made again inside TLS
+        self.is_open = server.open_connections < server.most_connections
+        if self.is_open:
+            server.open_connections += self.transport is None
+            super().connection_made(transport)
+        else:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"421 4.7.0 Too many connections from you\r\n")
+            transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.is_open:
+            self.event_handler.server.open_connections -= 1
+            super().connection_lost(error)
 
     @syntax("DATA")
     async def smtp_DATA(  # noqa: N802 - aiosmtpd wants this name
@@ -178,7 +202,7 @@ def smtp_server(
     if implicit is not None and login is not None:
         # All of it is inside TLS, which aiosmtpd does not notice.
         settings |= {"auth_require_tls": False, "auth_required": False}
-    loop = asyncio.new_event_loop()
+    loop = server.loop
     # aiosmtpd's own Controller cannot be given port 0, and counts as a visitor.
     listening = loop.create_server(lambda: _Smtp(_Handler(server), loop=loop, **settings), "127.0.0.1", 0, ssl=implicit)
     listener = loop.run_until_complete(listening)
@@ -188,7 +212,7 @@ def smtp_server(
     try:
         yield server
     finally:
-        loop.call_soon_threadsafe(server.released.set)
+        server.release()
         asyncio.run_coroutine_threadsafe(_closed(listener), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)

@@ -20,7 +20,8 @@ from torture.stores import PostgresStores, SqliteStores, Stores
 
 from jobs.delivery import Sender
 from jobs.queues import Queue, mails
-from jobs.smtp_answers import Answer, Delivered
+from jobs.smtp_answers import Delivered
+from jobs.smtp_session import Conversation
 from store.database import writing
 from store.tables import Key
 
@@ -79,24 +80,34 @@ def test_a_change_that_took_two_transactions_would_be_found(stores: Stores, tmp_
     assert told.endswith(": half of it was kept")
 
 
+def recorded_after_the_body(steps: Conversation) -> Conversation:
+    for _ in steps:
+        pass
+    yield "asked"
+    return Delivered("250 taken")
+
+
+def recorded_without_a_body(_steps: Conversation) -> Conversation:
+    yield "asked"
+    return Delivered("250 taken")
+
+
 @pytest.mark.parametrize(
-    ("record_it", "found"),
+    ("careless", "found"),
     [
-        (lambda before_body, body: (body(), before_body()), "arrived 2 times and is sent after 0 resends"),
-        (lambda before_body, _body: before_body(), "arrived 0 times"),
+        (recorded_after_the_body, "arrived 2 times and is sent after 0 resends"),
+        (recorded_without_a_body, "arrived 0 times"),
     ],
-    ids=["after-the-body", "without-a-body"],
 )
 def test_a_hand_over_that_is_recorded_too_late_and_a_mail_that_is_lost_would_be_found(
     sqlite_template: Path,
     tmp_path: Path,
-    record_it: Callable[[Callable[[], None], Callable[[], None]], object],
+    careless: Callable[[Conversation], Conversation],
     found: str,
 ) -> None:
     class Careless(Letterbox):
-        def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-            record_it(before_body, lambda: super(Careless, self).deliver(sender, recipient, raw, lambda: None))
-            return Delivered("250 taken")
+        def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+            return careless(super().hand_over(sender, recipient, raw))
 
     def queues(world: World) -> dict[str, Queue]:
         @contextmanager

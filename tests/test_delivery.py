@@ -10,11 +10,12 @@ from datetime import date, datetime, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, Cast, arrive, enable, key_of
+from hooked_hand_over import around_the_record
 from smtp_server import ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice, wait
 from jobs.json_log import JsonLog
-from jobs.smtp_session import Answer, SmtpSession
+from jobs.smtp_session import Conversation, SmtpSession
 from store import database, keys, notices, outbox, outgoing
 from store.outbox import Owed
 from store.tables import Email, Key, Notice
@@ -321,13 +322,9 @@ class Dying(SmtpSession):
 
     moment = ""
 
-    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        def dying() -> None:
-            self.die_at("before")
-            before_body()
-            self.die_at("handed-over")
-
-        answer = super().deliver(sender, recipient, raw, dying)
+    def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+        steps = super().hand_over(sender, recipient, raw)
+        answer = yield from around_the_record(steps, lambda: self.die_at("before"), lambda: self.die_at("handed-over"))
         self.die_at("answered")
         return answer
 

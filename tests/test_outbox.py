@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from cast import NOON, OLAV, arrive
+from peewee import DataError
 
 from store import outbox, outgoing, waiting_mails
 from store.actors import Actor
 from store.database import session
 from store.errors import NotAllowed, NotFound, Refused
 from store.outbox import Owed
-from store.outgoing import Bound, ClaimLost, Taken
+from store.outgoing import Bound, ClaimLost, Going, Taken
 from store.tables import Email, Event
 from store.waiting_mails import Pending
 
@@ -120,13 +121,28 @@ def test_what_was_taken_and_what_goes_next_is_written_down_at_once_or_neither(em
     claim()
     taken = Taken(first, "250 2.0.0 Queued", NOON)
 
-    with pytest.raises(ClaimLost):
-        outgoing.handing_over(4711, "one", LEASE, NOON, BYTES, taken)
+    with pytest.raises((OverflowError, DataError)):
+        outgoing.hand_over("one", LEASE, NOON, [Going(2**63, BYTES)], [taken])
     before = [row(number)["state"] for number in (first, second)]
-    outgoing.handing_over(second, "one", LEASE, NOON, BYTES, taken)
+    not_ours = outgoing.hand_over("one", LEASE, NOON, [Going(second, BYTES)], [taken])
 
     assert before == ["handing-over", "claimed"]
+    assert not_ours == set()
     assert [row(number)["state"] for number in (first, second)] == ["sent", "handing-over"]
+
+
+def test_what_another_has_taken_over_is_told_and_does_not_keep_the_others_back(empty_store: str) -> None:
+    first, second, third, fourth = (owe(reason) for reason in ("first", "second", "third", "fourth"))
+    claim()
+    outgoing.hand_over("one", LEASE, NOON, [Going(first, BYTES), Going(second, BYTES)])
+    Email.update(owner="quick").where(Email.id.in_([second, fourth])).execute()
+
+    taken = [Taken(number, "250 2.0.0 Queued", NOON) for number in (first, second)]
+    not_ours = outgoing.hand_over("one", LEASE, NOON, [Going(third, BYTES), Going(fourth, BYTES)], taken)
+
+    assert not_ours == {second, fourth}
+    states = [(row(number)["state"], row(number)["owner"]) for number in (first, second, third, fourth)]
+    assert states == [("sent", None), ("handing-over", "quick"), ("handing-over", "one"), ("claimed", "quick")]
 
 
 def test_a_refusal_counts_as_an_attempt_and_a_relay_in_trouble_does_not(empty_store: str) -> None:

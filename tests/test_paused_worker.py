@@ -8,10 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, Cast, arrive, enable, key_of
+from hooked_hand_over import around_the_record
 from smtp_server import smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
-from jobs.smtp_session import Answer, SmtpSession
+from jobs.smtp_session import Conversation, SmtpSession
 from store import database, markers, marking, runs
 from store.actors import WORKER
 from store.database import session
@@ -155,15 +156,9 @@ class Pausing(SmtpSession):
 
     after = False
 
-    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        def pausing() -> None:
-            if not self.after:
-                pause()
-            before_body()
-            if self.after:
-                pause()
-
-        return super().deliver(sender, recipient, raw, pausing)
+    def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+        steps = super().hand_over(sender, recipient, raw)
+        return around_the_record(steps, after=pause) if self.after else around_the_record(steps, before=pause)
 
 
 class PausingAfter(Pausing):

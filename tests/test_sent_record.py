@@ -4,18 +4,19 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from threading import Event
 
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
+from hooked_hand_over import around_the_record
 from smtp_server import ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
-from jobs.smtp_session import Answer, SmtpSession
+from jobs.smtp_session import Conversation, SmtpSession
 from store import notices, outbox, restored, sent_record
 from store.actors import WORKER
 from store.database import session
@@ -151,12 +152,9 @@ def test_the_next_mail_goes_only_once_the_record_of_this_one_is_on_the_disk(monk
     bodies, sync, seen = [Event(), Event(), Event()], os.fsync, []
 
     class Watched(SmtpSession):
-        def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-            def going() -> None:
-                before_body()
-                bodies[recipient == "b@x.example"].set()
-
-            return super().deliver(sender, recipient, raw, going)
+        def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+            is_second = recipient == "b@x.example"
+            return around_the_record(super().hand_over(sender, recipient, raw), after=bodies[is_second].set)
 
     def slowly(descriptor: int) -> None:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):

@@ -59,6 +59,8 @@ def test_a_section_within_another_is_read_from_the_file_and_from_variables(file:
         ("[mail]\nport = 0\n", "[mail] port must be from 1 to 65535."),
         ("[mail\n", "is not TOML"),
         ("[mail]\nper_minute = -1\n", "[mail] per_minute must be 0 (no limit) or more."),
+        ("[mail]\nconnections = 0\n", "[mail] connections must be from 1 to 10."),
+        ("[mail]\nconnections = 11\n", "[mail] connections must be from 1 to 10."),
         (
             '[mail]\nidempotency_header = "X Key"\n',
             "[mail] idempotency_header must be a header's name, such as Resend-",

@@ -123,7 +123,7 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
     restored.require_released()
     sender, relay, total = (
         Sender(mail.sender, mail.reply_to, mail.idempotency_header),
-        Relay(mail.per_minute),
+        Relay(mail.per_minute, mail.connections),
         Counter[str](),
     )
     name = workers.register(workers.this_host(), __version__, clock(), kind="job")

@@ -74,7 +74,8 @@ def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
     if mail.host:
         session_for(mail, password)  # settings that cannot be used are told now, not with the first mail
         sender = Sender(mail.sender, mail.reply_to, mail.idempotency_header)
-        found["mails"] = queues.mails(lambda: session_for(mail, password), sender, log, mail.per_minute)
+        pace = {"per_minute": mail.per_minute, "connections": mail.connections}
+        found["mails"] = queues.mails(lambda: session_for(mail, password), sender, log, **pace)
     if settings.sandbox.command:
         limit = timedelta(minutes=settings.sandbox.timeout_minutes)
         found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit), log)

@@ -14,7 +14,8 @@ from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import Queue, mails
 from jobs.schedule import TIMETABLE
-from jobs.smtp_answers import Answer, Delivered
+from jobs.smtp_answers import Delivered
+from jobs.smtp_session import Conversation
 from jobs.worker import Worker
 from store import database
 from torture.crash_points import Restart, World
@@ -36,14 +37,17 @@ class Letterbox:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def deliver(self, _sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        before_body()
+    def hand_over(self, _sender: str, recipient: str, raw: bytes) -> Conversation:
+        yield "asked"
         self.world.points.reach("the body goes")
         with (self.world.folder / LETTERS).open("a", encoding="utf-8") as file:
             letter = message_from_bytes(raw, policy=default)
             file.write(f"{recipient} | {letter['Subject']} | {hashlib.sha256(raw).hexdigest()[:12]}\n")
         self.world.points.reach("the answer comes")
         return Delivered("250 taken")
+
+    def heard_on(self) -> None:
+        """Nothing of it is waited for."""
 
 
 def letterbox(world: World) -> dict[str, Queue]:

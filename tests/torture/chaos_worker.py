@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
+from hooked_hand_over import around_the_record
+
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.queues import Queue, mails
-from jobs.smtp_session import Answer, SmtpSession, Timeouts
+from jobs.smtp_session import Conversation, SmtpSession, Timeouts
 from jobs.worker import Worker
 from store import database, markers, workers
 from store.actors import WORKER
@@ -96,24 +98,26 @@ def _holds_nothing(what: str) -> bool:
 
 
 class _Session(SmtpSession):
-    """Knows which mail is between hand-over and recorded answer, and lets the fuse burn there.
+    """Knows which mails are between hand-over and recorded answer, and lets the fuse burn there.
 
-    That a mail was sent may be written down together with the next one's hand-over.
+    That mails were sent may be written down together with the hand-over of the next.
     """
 
     def __init__(self, port: int, fuse: Fuse, in_hand: list[str]) -> None:
         super().__init__("127.0.0.1", port, tls="none", timeouts=TIMEOUTS)
         self.fuse, self.in_hand = fuse, in_hand
 
-    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        def before() -> None:
-            self.fuse.reach("before the body")
-            before_body()
+    def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+        earlier = set(self.in_hand)
+
+        def recorded() -> None:
             found = _ID.search(raw)
-            self.in_hand[:] = [found[1].decode() if found else ""]
+            side_by_side = [each for each in self.in_hand if each not in earlier]
+            self.in_hand[:] = [*side_by_side, found[1].decode() if found else ""]
             self.fuse.reach("handed over")
 
-        answer = super().deliver(sender, recipient, raw, before)
+        steps = super().hand_over(sender, recipient, raw)
+        answer = yield from around_the_record(steps, lambda: self.fuse.reach("before the body"), recorded)
         self.fuse.reach("answered")
         return answer
 
@@ -169,7 +173,8 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
         place.flaw()
     database.bind(place.store, lock_wait_seconds=LOCK_WAIT_SECONDS)
     said = JsonLog(log, clock)
-    post = mails(lambda: _Session(place.port, fuse, in_hand), Sender("keys@fjord.example", "help@fjord.example"), said)
+    sender = Sender("keys@fjord.example", "help@fjord.example")
+    post = mails(lambda: _Session(place.port, fuse, in_hand), sender, said, connections=3)
     worker = Worker(
         queues={"mails": post, "refreshes": pipeline(place, fuse)},
         log=said,

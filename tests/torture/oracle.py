@@ -28,10 +28,15 @@ About = tuple[date, int, str]  # expiry date, threshold, address
 
 @dataclass
 class Notice:
-    """What one recipient is owed about one key: owed, told, covered by a tighter one, or withdrawn."""
+    """What one recipient is owed about one key: owed, told, covered by a tighter one, or withdrawn.
+
+    Or perhaps: it was owed before, and nobody can say whether a worker found that to be untrue, so that it may be owed
+    again, or too late, so that it is not.
+    """
 
     state: str
     since: datetime
+    withdrawn_at: datetime | None = None
     unsure: bool = False  # handed over, but whoever did it does not know what became of it
 
 
@@ -96,7 +101,7 @@ class Oracle:
             there = company.recipients(key.resource)
             for about, notice in self.notices.get(key.id, {}).items():
                 if notice.state == "owed" and about[2] not in there:
-                    notice.state = "withdrawn"
+                    notice.state, notice.withdrawn_at = "withdrawn", self._now
                     self._had_to_be_told(key, about, notice, self._now)
 
     def at(self, now: datetime) -> None:
@@ -153,8 +158,10 @@ class Oracle:
             return
         abouts = self.notices[key.id]
         for address in key.company.recipients(key.resource):
-            if self._is_open(abouts, (key.expires_on, threshold, address)):
-                abouts[key.expires_on, threshold, address] = Notice("owed", self._now)
+            about = (key.expires_on, threshold, address)
+            if self._is_open(abouts, about):
+                state = "perhaps" if self._was_late(key, threshold, abouts.get(about)) else "owed"
+                abouts[about] = Notice(state, self._now)
                 for wider in covered:
                     about = (key.expires_on, wider, address)
                     if self._is_open(abouts, about) or abouts[about].state == "owed":
@@ -186,7 +193,8 @@ class Oracle:
         if not is_excused and not self._is_true(key, heard.recipient, expired=expired):
             self.faults.extra.append(f"{name}: it was not true any more")
         fit = self._fitting(key, heard)
-        notice = next((each for state in ("owed", "withdrawn", "covered") for each in fit if each.state == state), None)
+        states = ("owed", "perhaps", "withdrawn", "covered")
+        notice = next((each for state in states for each in fit if each.state == state), None)
         if notice is not None:
             notice.state, notice.unsure = "told", heard.is_cut or heard.is_lie
         elif any(each.state == "told" and each.unsure for each in fit):
@@ -226,16 +234,26 @@ class Oracle:
         expires_on, threshold, address = about
         if address.startswith("gone") or notice.unsure:
             return
-        morning = calendar.at_local(
-            calendar.local_day(notice.since, key.company.zone), _SEND_FROM_HOUR, 0, key.company.zone
-        )
+        begin = self._may_go_from(key, notice)
         end = calendar.start_of_day(expires_on + timedelta(days=1), key.company.zone)
-        until = min(until, end if threshold >= 0 else max(notice.since, morning) + _NEWS_FOR)
-        if self._had_time(max(notice.since, morning), until):
+        if self._had_time(begin, min(until, end if threshold >= 0 else begin + _NEWS_FOR)):
             self.faults.lost.append(
                 f"notice {threshold} about {key.label} (through {expires_on}) to {address}, "
                 f"owed since {notice.since:%F %T}"
             )
+
+    @staticmethod
+    def _may_go_from(key: KeyFact, notice: Notice) -> datetime:
+        zone = key.company.zone
+        morning = calendar.at_local(calendar.local_day(notice.since, zone), _SEND_FROM_HOUR, 0, zone)
+        return max(notice.since, morning)
+
+    def _was_late(self, key: KeyFact, threshold: int, before: Notice | None) -> bool:
+        """Whether it was news no more before a worker that is well can have found it to be untrue."""
+        if before is None or before.withdrawn_at is None or threshold != EXPIRED:
+            return False
+        late_from = self._may_go_from(key, before) + _NEWS_FOR
+        return late_from < self._now and not self._had_time(before.withdrawn_at, late_from)
 
     def _had_time(self, since: datetime, until: datetime) -> bool:
         return any(min(end, until) - max(begin, since) >= _ENOUGH for begin, end in self.calm if end > since)
