@@ -87,10 +87,11 @@ class ScriptedServer:
     dropped: threading.Event = field(default_factory=threading.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     three: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(3))
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    loop: asyncio.AbstractEventLoop | None = None
 
     def release(self) -> None:
         """Let the slow answers come; for any thread."""
+        assert self.loop is not None
         self.loop.call_soon_threadsafe(self.released.set)
 
 
@@ -202,7 +203,7 @@ def smtp_server(
     if implicit is not None and login is not None:
         # All of it is inside TLS, which aiosmtpd does not notice.
         settings |= {"auth_require_tls": False, "auth_required": False}
-    loop = server.loop
+    loop = server.loop = asyncio.new_event_loop()
     # aiosmtpd's own Controller cannot be given port 0, and counts as a visitor.
     listening = loop.create_server(lambda: _Smtp(_Handler(server), loop=loop, **settings), "127.0.0.1", 0, ssl=implicit)
     listener = loop.run_until_complete(listening)

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -97,34 +97,45 @@ def _holds_nothing(what: str) -> bool:
     return what.lstrip().upper().startswith("SELECT") or what in _MOMENTS
 
 
+@dataclass
+class Hand:
+    """The mails that a worker has between hand-over and recorded answer, by their Message-IDs."""
+
+    mails: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # for by the relay, and not recorded yet
+
+    def takes_what_was_asked(self) -> None:
+        """One transaction records that these go, and what became of those before them."""
+        if self.asked:
+            self.mails[:], self.asked = self.asked, []
+
+
 class _Session(SmtpSession):
-    """Knows which mails are between hand-over and recorded answer, and lets the fuse burn there.
+    """Knows which mails are between hand-over and recorded answer, and lets the fuse burn there."""
 
-    That mails were sent may be written down together with the hand-over of the next.
-    """
-
-    def __init__(self, port: int, fuse: Fuse, in_hand: list[str]) -> None:
+    def __init__(self, port: int, fuse: Fuse, hand: Hand) -> None:
         super().__init__("127.0.0.1", port, tls="none", timeouts=TIMEOUTS)
-        self.fuse, self.in_hand = fuse, in_hand
+        self.fuse, self.hand = fuse, hand
 
     def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
-        earlier = set(self.in_hand)
+        found = _ID.search(raw)
+
+        def asked() -> None:
+            self.fuse.reach("before the body")
+            self.hand.asked.append(found[1].decode() if found else "")
 
         def recorded() -> None:
-            found = _ID.search(raw)
-            side_by_side = [each for each in self.in_hand if each not in earlier]
-            self.in_hand[:] = [*side_by_side, found[1].decode() if found else ""]
+            self.hand.takes_what_was_asked()
             self.fuse.reach("handed over")
 
-        steps = super().hand_over(sender, recipient, raw)
-        answer = yield from around_the_record(steps, lambda: self.fuse.reach("before the body"), recorded)
+        answer = yield from around_the_record(super().hand_over(sender, recipient, raw), asked, recorded)
         self.fuse.reach("answered")
         return answer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.in_hand.clear()
+        self.hand.mails.clear()
         super().__exit__(kind, error, trace)
 
 
@@ -158,11 +169,11 @@ def live(place: Place, orders: int, answers: int) -> None:
 
 
 def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
-    in_hand: list[str] = []
+    hand = Hand()
 
     def blown(end: str) -> None:
         with place.file("blown").open("a", encoding="ascii") as file:
-            file.write(json.dumps({"end": end, "in_hand": in_hand}) + "\n")
+            file.write(json.dumps({"end": end, "in_hand": hand.mails}) + "\n")
         if end == "stop":
             _answer(answers, stops=True)
 
@@ -174,7 +185,7 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
     database.bind(place.store, lock_wait_seconds=LOCK_WAIT_SECONDS)
     said = JsonLog(log, clock)
     sender = Sender("keys@fjord.example", "help@fjord.example")
-    post = mails(lambda: _Session(place.port, fuse, in_hand), sender, said, connections=3)
+    post = mails(lambda: _Session(place.port, fuse, hand), sender, said, connections=3)
     worker = Worker(
         queues={"mails": post, "refreshes": pipeline(place, fuse)},
         log=said,

@@ -1,22 +1,27 @@
 """Rules of the product, each broken on purpose in a worker: the chaos has to notice every one of them."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from store import notices, outgoing
 from store.database import run_sql, session, writing
+from store.outgoing import Going, Taken
 
 
 def handed_over_without_a_word() -> None:
     """That the body goes is not written down: who dies then has left no trace, and the mail goes once more."""
-    hand_over = outgoing.handing_over
+    hand_over = outgoing.hand_over
 
-    def silently(email_id: int, *given: Any) -> None:
+    def silently(
+        owner: str, lease: timedelta, now: datetime, going: Sequence[Going], taken: Sequence[Taken]
+    ) -> set[int]:
         with session(), writing():
-            hand_over(email_id, *given)
-            run_sql("UPDATE email SET state = 'claimed' WHERE id = ?", (email_id,))
+            not_ours = hand_over(owner, lease, now, going, taken)
+            for each in going:
+                run_sql("UPDATE email SET state = 'claimed' WHERE id = ?", (each.email_id,))
+            return not_ours
 
-    outgoing.handing_over = silently
+    outgoing.hand_over = silently
 
 
 def truth_is_not_asked_again() -> None:
