@@ -136,6 +136,7 @@ class _Session(SmtpSession):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.hand.mails.clear()
+        self.hand.asked.clear()
         super().__exit__(kind, error, trace)
 
 
