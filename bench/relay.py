@@ -1,13 +1,15 @@
 """`python -m bench.relay`: a mail server on loopback that takes every mail and keeps none, as quickly as Python can.
 
 It says its port in one line and ends with its standard input. Both sides of a comparison speak with the same one. As
-every usual relay it takes commands in groups (RFC 2920), of which smtplib makes no use.
+every usual relay it takes commands in groups (RFC 2920), of which smtplib makes no use. With a number it takes so many
+milliseconds to answer to a body, as one does that first writes it to its disk, or that is not in the same house.
 """
 
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +25,9 @@ _OK: Final = b"250 OK\r\n"
 
 
 @contextmanager
-def running() -> Iterator[int]:
+def running(milliseconds: int = 0) -> Iterator[int]:
     """Such a server in a process of its own; gives its port."""
-    command = [sys.executable, "-m", "bench.relay"]
+    command = [sys.executable, "-m", "bench.relay", str(milliseconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
         if process.stdout is None or process.stdin is None:
             raise AssertionError
@@ -35,7 +37,7 @@ def running() -> Iterator[int]:
             process.stdin.close()
 
 
-def _speak(client: socket.socket) -> None:
+def _speak(client: socket.socket, milliseconds: int) -> None:
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with suppress(OSError), client, client.makefile("rb", 65536) as heard:
         client.sendall(b"220 relay\r\n")
@@ -47,10 +49,11 @@ def _speak(client: socket.socket) -> None:
             if verb == b"DATA":
                 while heard.readline() not in {b".\r\n", b""}:
                     pass
+                time.sleep(milliseconds / 1000)
                 client.sendall(_OK)
 
 
-def main() -> None:
+def main(milliseconds: int) -> None:
     """Listen until the standard input ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
@@ -58,11 +61,11 @@ def main() -> None:
         def listen() -> None:
             while True:
                 client, _ = listener.accept()
-                threading.Thread(target=_speak, args=(client,), daemon=True).start()
+                threading.Thread(target=_speak, args=(client, milliseconds), daemon=True).start()
 
         threading.Thread(target=listen, daemon=True).start()
         sys.stdin.read()
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)

@@ -5,7 +5,7 @@ Text that somebody typed is cleaned before a template sees it: it can add no lin
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -68,8 +68,7 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
     page = _rendered(kind, replace(context, envelope=anybody), today, now.replace(second=0, microsecond=0))
 
     def for_whom(content: str, *, markup: bool) -> str:
-        say: Any = _environment(markup=markup).globals["say"]
-        why = say.why(mail, page.about).strip()
+        why = _why(mail.roles, getattr(page.about, "company", ""), page.keys, markup=markup)
         name = escape(mail.recipient_name) if markup else mail.recipient_name
         before, greeting, after = content.split(_GREETING)
         greeting = greeting.replace(_NAME, name) if name else ""
@@ -82,10 +81,11 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A letter to anybody, and what it is about with every text in it cleaned."""
+    """A letter to anybody, and what it is about with every text in it cleaned; `keys` is of how many it tells."""
 
     letter: Letter
     about: Context
+    keys: int
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +100,24 @@ def _rendered(kind: str, context: Context, today: date, now: datetime) -> _Page:
     subject = _one_line("".join(text.blocks["subject"](text.new_context(heading))))
     speech = {"about": for_body, "mail": for_body.envelope, "header": for_header, "subject_line": subject, **words}
     letter = Letter(subject, _tidy(text.render(speech)), _inlined(html.render(speech)).strip() + "\n")
-    return _Page(letter, for_body)
+    keys = getattr(for_body, "keys", ())
+    return _Page(letter, for_body, len(keys) if isinstance(keys, tuple) else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reasons:
+    """What the sentence about why somebody gets a mail looks at, of envelope and content."""
+
+    roles: tuple[Role, ...]
+    company: str
+    keys: Sequence[int]
+
+
+@lru_cache(maxsize=1024)
+def _why(roles: tuple[Role, ...], company: str, keys: int, *, markup: bool) -> str:
+    say: Any = _environment(markup=markup).globals["say"]
+    reasons = _Reasons(roles, company, range(keys or 1))
+    return str(say.why(reasons, reasons).strip())
 
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:
