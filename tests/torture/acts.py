@@ -50,12 +50,17 @@ class Letterbox:
         """Nothing of it is waited for."""
 
 
-def letterbox(world: World) -> dict[str, Queue]:
+def letterbox(world: World, connections: int = 1) -> dict[str, Queue]:
     @contextmanager
     def session() -> Iterator[Letterbox]:
         yield Letterbox(world)
 
-    return {"mail": mails(session, Sender("keys@fjord.example", "help@fjord.example"))}
+    sender = Sender("keys@fjord.example", "help@fjord.example")
+    return {"mail": mails(session, sender, connections=connections)}
+
+
+def side_by_side(world: World) -> dict[str, Queue]:
+    return letterbox(world, connections=2)
 
 
 def a_pass(world: World, jobs: Sequence[str], queues: Queues, now: datetime) -> None:

@@ -17,7 +17,7 @@ from torture.crash_points import HEADING, Result, Scenario
 from torture.stores import PostgresStores, SqliteStores
 
 SHORT = (*scenarios.SCENARIOS, *people_scenarios.SCENARIOS, *file_scenarios.SCENARIOS)
-EVERY = (*SHORT, *people_scenarios.MORE_SCENARIOS)
+EVERY = (*SHORT, *scenarios.MORE_SCENARIOS, *people_scenarios.MORE_SCENARIOS)
 _SET_UP = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
