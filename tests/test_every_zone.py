@@ -137,7 +137,8 @@ def test_a_day_that_a_zone_left_out_is_no_period_and_its_neighbours_come_once(
     assert around not in seen
 
 
-# The rules of a zone change between two looks: what was planned stays, and nothing is planned twice.
+# The rules of a zone change between two looks: what was planned stays, and nothing is planned twice. Days before the
+# change were planned too: what the clocks go back to is never before the first of them.
 
 RULES = ["Europe/Oslo", "Africa/Algiers", "Europe/Istanbul", "Atlantic/Azores", "Pacific/Pago_Pago", "Pacific/Apia"]
 
@@ -170,7 +171,8 @@ def test_new_rules_for_a_zone_leave_each_day_planned_once_and_in_order(
 ) -> None:
     begin = datetime(2026, 10, 22, tzinfo=UTC)  # the clocks of Oslo go back on the 25th
 
-    days = planned(job, begin + half_hours * timedelta(minutes=30), before, after, begin, begin + 8 * DAY)
+    switch = begin + half_hours * timedelta(minutes=30)
+    days = planned(job, switch, before, after, begin - 2 * DAY, begin + 8 * DAY)
 
     assert days == sorted(set(days))
     assert days == EachDay(hour=lambda _: 0).range(days[0], days[-1], ZoneInfo("UTC"))

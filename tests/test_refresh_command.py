@@ -43,6 +43,8 @@ class Alive:
 
     def is_over(self) -> bool:
         """Whether the last of them ends within ten seconds."""
+        # One that was killed before it had opened the pipe has left no end of it to be heard.
+        os.close(os.open(self.path, os.O_WRONLY | os.O_NONBLOCK))
         return self._heard(10) == b""
 
     def _heard(self, seconds: float) -> bytes | None:
