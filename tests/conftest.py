@@ -38,8 +38,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rewound(postgres: PostgresServer) -> RewoundStore:
-    return RewoundStore(postgres)
+def rewound(postgres: PostgresServer) -> Iterator[RewoundStore]:
+    store = RewoundStore(postgres)
+    yield store
+    store.connection.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -34,7 +34,8 @@ class RewoundStore:
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
         self._make()
-        with self._connection() as connection:
+        with self.connection.transaction():
+            connection = self.connection
             self.shape = connection.execute(_SHAPE).fetchone()
             self.tables = [str(name) for (name,) in connection.execute(_NAMED)]
             found = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in self.tables}
@@ -47,20 +48,21 @@ class RewoundStore:
         )
 
     def rewind(self) -> str:
-        """Where it lies, migrated and empty, with nobody at it."""
-        with self._connection() as connection:
-            connection.execute(_END_SESSIONS)
-            changed = connection.execute(_SHAPE).fetchone() != self.shape
+        """Where it lies, migrated and empty, with nobody else at it."""
+        with self.connection.transaction():
+            self.connection.execute(_END_SESSIONS)
+            changed = self.connection.execute(_SHAPE).fetchone() != self.shape
             if not changed:
-                self._empty(connection)
+                self._empty(self.connection)
         if changed:
+            self.connection.close()
             self.server.sql(f"DROP DATABASE {NAME} WITH (FORCE)")
             self._make()
         return self.server.url(NAME)
 
     def _empty(self, connection: psycopg.Connection) -> None:
         # As a replica applies rows: no trigger forbids it, and no order has to be kept.
-        connection.execute("SET session_replication_role = replica")
+        connection.execute("SET LOCAL session_replication_role = replica")
         for table, size in connection.execute(self.written).fetchall():
             connection.execute(f"TRUNCATE {table} CASCADE" if size > LARGE else f"DELETE FROM {table}")
         for table, rows in self.rows.items():
@@ -70,6 +72,5 @@ class RewoundStore:
 
     def _make(self) -> None:
         self.server.sql(f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-
-    def _connection(self) -> psycopg.Connection:
-        return psycopg.connect(self.server.url(NAME))
+        # Kept open: a server's new process first reads the catalogue, which is most of what rewinding costs.
+        self.connection = psycopg.connect(self.server.url(NAME), autocommit=True)
