@@ -5,6 +5,7 @@ from typing import Any
 
 from store import installation, integrations, keys, peppers
 from store.actors import Actor
+from store.database import writing
 from store.installation import Installation
 from store.tables import (
     Company,
@@ -82,6 +83,7 @@ def key(of: Company, resource: User, label: str, day: date = date(2027, 6, 1), *
     return made.key
 
 
+@writing()  # one transaction: two hundred would each wait for the disk
 def small_world() -> Company:
     """Fjord AS has keys in all states; Tun ehf has API Access off; Kiwi Ltd is in Auckland."""
     installation.set_up(Installation("Vendor AS"), LONG_AGO)

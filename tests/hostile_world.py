@@ -3,7 +3,7 @@
 from desk_world import small_world
 from peewee import CharField, TextField
 
-from store.database import run_sql
+from store.database import run_sql, writing
 from store.fields import JsonField
 from store.tables import Company, Email, Event, InvoiceLine, InvoiceMonth, Key, RefreshMarker, Run, User, Worker
 
@@ -30,6 +30,7 @@ _OURS = {
 }  # fmt: skip
 
 
+@writing()
 def hostile_world() -> Company:
     """Fjord AS, and everything around it, under hostile names. The program's own columns are as they were."""
     fjord = small_world()

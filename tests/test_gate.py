@@ -1,7 +1,8 @@
 """Who may write next? Writers stand in line at the gate, and nobody waits for ever or is held back by who gave up."""
 
 from pathlib import Path
-from threading import Event, Thread, active_count, enumerate as threads
+from threading import Event, Thread, active_count
+from threading import enumerate as threads
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_who_leaves_and_is_back_at_once_stands_in_line_behind_who_waits(path: Pa
     with batch.held():
         waiting = Thread(target=person)
         waiting.start()
-        # Who tries the gate before standing in line shuts the turnstile for that moment too, but has no thread there yet.
+        # Before standing in line one tries the gate, and shuts the turnstile for a moment; that is not yet waiting.
         while not any(thread.name == "write-gate" for thread in threads() if thread not in others):
             pass
         while not somebody_waits(path):

@@ -56,15 +56,16 @@ COMPANIES = 30
 @pytest.fixture
 def expected(empty_store: str) -> list[tuple[str, str, int]]:
     """Thirty companies of one zone, each with as many licences as its number; what November costs each, by the rule."""
-    installation.set_up(Installation(vendor="Fjord Software"), LONG_AGO)
-    prices.publish(OLAV, PRICES, LONG_AGO)
-    for number in range(1, COMPANIES + 1):
-        made = company(f"c{number:02}", f"Company {number}", licences=1 + number % 3)
-        owner = user(made, "ase", "Åse Berg")
-        enable(made, owner)
-        for _ in range(number % 4):
-            key_of(owner)
-    Email.delete().execute()
+    with writing():
+        installation.set_up(Installation(vendor="Fjord Software"), LONG_AGO)
+        prices.publish(OLAV, PRICES, LONG_AGO)
+        for number in range(1, COMPANIES + 1):
+            made = company(f"c{number:02}", f"Company {number}", licences=1 + number % 3)
+            owner = user(made, "ase", "Åse Berg")
+            enable(made, owner)
+            for _ in range(number % 4):
+                key_of(owner)
+        Email.delete().execute()
     return sorted(
         (row.external_id, line.line_key, line.net_minor)
         for row in Company.select()

@@ -13,6 +13,7 @@ from tomllib import loads
 from cast import OLAV, PEPPERS, company, enable, key_of, user
 
 from store import installation, keys, prices
+from store.database import writing
 from store.installation import Installation
 from store.tables import Company, Key, User
 
@@ -36,6 +37,7 @@ class Place:
     keys: dict[str, Key]
 
 
+@writing()  # one transaction: a hundred would each wait for the disk
 def populate(start: datetime = START) -> dict[str, Place]:
     """Set the store up on 1 November, so that November is the first month owed, and fill it as it stands at `start`."""
     installation.set_up(Installation(vendor="Fjord Software"), SET_UP)
