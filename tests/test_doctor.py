@@ -273,11 +273,9 @@ def test_sandboxes_in_quarantine_are_named_with_what_to_do(well: Home) -> None:
     )
 
 
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)  # SQLite has no clock of its own
 @pytest.mark.parametrize(("apart", "verdict"), [(0, "ok"), (-60, "wrong"), (60, "wrong")])
 def test_a_clock_that_is_not_that_of_postgresql_s_machine_is_wrong(empty_store: str, apart: int, verdict: str) -> None:
-    if not empty_store.startswith("postgresql"):
-        pytest.skip("SQLite has no clock of its own")
-
     finding = doctor._clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
 
     assert finding.verdict == verdict

@@ -125,11 +125,11 @@ def test_a_run_that_nobody_has_taken_meanwhile_is_finished_by_who_was_paused(sto
     assert (status, cups()) == (0, 1)
 
 
+# On SQLite the others are told of it in a sentence: see test_disk_faults.py.
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
 def test_one_that_is_paused_within_its_transaction_keeps_the_others_waiting_and_is_then_cut_off(
     store_location: str,
 ) -> None:
-    if not store_location.startswith("postgresql"):
-        pytest.skip("on SQLite the others are told of it in a sentence, see test_disk_faults.py")
     owe_tea()
     impatient = f"{store_location}&options=-c%20idle_in_transaction_session_timeout=200ms"
 

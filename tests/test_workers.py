@@ -121,9 +121,8 @@ def test_this_machine_has_a_name_and_a_boot_id() -> None:
     assert host == workers.this_host()
 
 
+@pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)  # PostgreSQL has no write lock to take
 def test_a_quiet_worker_takes_no_write_lock(empty_store: str) -> None:
-    if empty_store.startswith("postgresql"):
-        pytest.skip("PostgreSQL has no write lock to take")
     installation.set_up(Installation(vendor="Fjord Software"), NOON)
     import sqlite3
 
