@@ -49,6 +49,8 @@ class RewoundStore:
 
     def rewind(self) -> str:
         """Where it lies, migrated and empty, with nobody else at it."""
+        if self._is_lost():
+            self._connect()
         with self.connection.transaction():
             self.connection.execute(_END_SESSIONS)
             changed = self.connection.execute(_SHAPE).fetchone() != self.shape
@@ -72,5 +74,16 @@ class RewoundStore:
 
     def _make(self) -> None:
         self.server.sql(f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        self._connect()
+
+    def _connect(self) -> None:
         # Kept open: a server's new process first reads the catalogue, which is most of what rewinding costs.
         self.connection = psycopg.connect(self.server.url(NAME), autocommit=True)
+
+    def _is_lost(self) -> bool:
+        """Whether the server has been started anew meanwhile."""
+        try:
+            self.connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return True
+        return False
