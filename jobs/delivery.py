@@ -77,16 +77,18 @@ def deliver_slice(
     limit: int = 50,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Hand over up to `limit` mails whose time has come. Without a session (no relay is set) they stay in the outbox.
+    """Hand over the mails whose time has come, up to `limit` for each connection that may be opened.
 
-    `owner` names this worker process and is never used by another. What was claimed and not handed over is given back.
+    Without a session (no relay is set) they stay in the outbox. `owner` names this worker process and is never used by
+    another. What was claimed and not handed over is given back.
     """
     outcome = Outcome()
     now = clock()
     if open_session is None or relay.is_closed(now):
         return outcome
     outcome.ambiguous.extend(outgoing.find_ambiguous(now))
-    mails = outgoing.claim(owner, min(limit, relay.most or limit), LEASE, now, relay.per_minute)
+    usual = limit * relay.connections
+    mails = outgoing.claim(owner, min(usual, relay.most or usual), LEASE, now, relay.per_minute)
     if not mails:
         return outcome
     try:
@@ -103,7 +105,7 @@ def deliver_slice(
     finally:
         outgoing.release(owner)
     if not outcome.stopped:
-        relay.took_all(limit)
+        relay.took_all(usual)
     return outcome
 
 
