@@ -26,8 +26,17 @@ from peewee import InterfaceError, InternalError, OperationalError
 from jobs.json_log import JsonLog, where
 from jobs.mail_writing import Sender, idempotency_key, reference_of, write
 from jobs.relay import Relay
-from jobs.side_by_side import HandOver, Ready, Session, first_answered
-from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, BadAddress, Delivered, StopRun, TryLater
+from jobs.side_by_side import HandOver, Ready, Session, first_answered, offer
+from jobs.smtp_answers import (
+    NO_REPLY,
+    Answer,
+    AnswerLost,
+    BadAddress,
+    Delivered,
+    StopRun,
+    TryLater,
+    is_of_connection,
+)
 from store import installation, notices, outgoing, restored, sent_record
 from store.errors import StoreUnavailable
 from store.installation import Installation
@@ -130,9 +139,11 @@ class _Post:
     chosen: Installation
     is_restored: bool
     beside: ThreadPoolExecutor
+    are_new: bool = True  # the sessions
     taken: list[Taken] = field(default_factory=list)  # and not yet in the store
     is_recorded: bool = True  # all of that, in the record beside the store
-    syncing: Future[None] | None = None  # that record, on its way to the disk
+    is_on_disk: bool = True  # all of the record, or on its way there:
+    syncing: Future[None] | None = None
 
     def deliver(self, waiting: deque[Email]) -> None:
         """The next mails, one for each connection, whatever becomes of them; who finds none waits again."""
@@ -145,18 +156,20 @@ class _Post:
                 steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
                 side_by_side.append(HandOver(mail, ready, session, steps))
         try:
-            crowded_out = self._hand_over(side_by_side)
+            told = offer(side_by_side, are_new=self.are_new)
+            left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
+            waiting.extendleft(each.mail for each in reversed(left_out))
+            self._hand_over([each for each in told if each not in left_out])
         finally:
             for each in side_by_side:
                 each.steps.close()
-        waiting.extendleft(reversed([each.mail for each in crowded_out]))
 
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
         self._synced()
-        taken, self.taken, self.is_recorded = self.taken, [], True
-        if taken:  # after a long sleep another worker may have found them in the record
-            self._say_lost(outgoing.all_sent(self.owner, taken))
+        if self.taken:  # after a long sleep another worker may have found them in the record
+            self._say_lost(outgoing.all_sent(self.owner, self.taken))
+        self.taken, self.is_recorded = [], True
 
     def _ready(self, mail: Email) -> Ready | None:
         """The mail as it goes; None when it does not. Whatever is wrong with one mail does not keep the others back."""
@@ -230,25 +243,25 @@ class _Post:
         if self.log is not None:
             self.log.say(fact, level, **more)
 
-    def _hand_over(self, side_by_side: Sequence[HandOver]) -> list[HandOver]:
-        """All of them go on together, so that the relay works on one while another is told of. Who was crowded out."""
-        for step in ("begun", "said", "asked"):
-            for each in side_by_side:
-                each.go_on(step)
-        crowded_out = self._crowded_out(side_by_side)
-        self._judge([each for each in side_by_side if each not in crowded_out])
-        going = self._bodies_go([each for each in side_by_side if each.answer is None])
+    def _hand_over(self, offered: Sequence[HandOver]) -> None:
+        """The bodies go together; each answer is known as it comes, whatever goes wrong with another."""
+        self._judge(offered)
+        going = self._bodies_go([each for each in offered if each.answer is None])
+        faults: list[Exception] = []
         for each in going:
             each.go_on("gone")
         while going:
             answered = first_answered(going)
             going = [each for each in going if each not in answered]
-            for each in answered:
-                each.go_on(None)
-            self._judge(answered)
-        if self.taken:
-            self.syncing = self.beside.submit(sent_record.sync)
-        return crowded_out
+            try:
+                for each in answered:
+                    each.go_on(None)
+                self._judge(answered)
+            except Exception as error:  # noqa: BLE001 - raised below, once the others are heard
+                faults.append(error)
+        self._to_the_disk()
+        if faults:
+            raise faults[0]
 
     def _bodies_go(self, asked: Sequence[HandOver]) -> list[HandOver]:
         """One transaction: the mails before these were taken, and these go. Those that are still ours."""
@@ -261,37 +274,37 @@ class _Post:
         self._say_lost(not_ours)
         return [each for each in asked if each.mail.id not in not_ours]
 
-    def _crowded_out(self, side_by_side: Sequence[HandOver]) -> list[HandOver]:
+    def _crowded_out(self, told: Sequence[HandOver]) -> list[HandOver]:
         """Those whose connection the relay did not want beside the others; they go over fewer, after these."""
-        refused, reply = [], ""
-        for each in side_by_side:
-            if isinstance(each.answer, TryLater) and each.answer.of_connection:
-                refused.append(each)
-                reply = _reply(each.answer)
-        stood = len(side_by_side) - len(refused)
-        if not refused or not stood:
+        were_new, self.are_new = self.are_new, False
+        refused = {each.session: each for each in told if is_of_connection(each.answer)}
+        if not refused or not any(each.stands for each in told):
             return []
-        unwanted = [each.session for each in refused]
-        self.sessions = [session for session in self.sessions if session not in unwanted]
-        self.relay.was_crowded(stood, self.clock())
-        self._say("mail.fewer-connections", "warning", connections=stood, reply=reply)
-        return refused
+        tried = [each.session for each in told] if were_new else self.sessions
+        self.sessions = [session for session in tried if session not in refused]
+        self.relay.was_crowded(len(self.sessions), self.clock())
+        reply = next(_reply(each.answer) for each in refused.values())
+        self._say("mail.fewer-connections", "warning", connections=len(self.sessions), reply=reply)
+        return list(refused.values())
 
     def _judge(self, answered: Sequence[HandOver]) -> None:
-        """Write down what became of those that have an answer; what the relay has taken, with the next hand-over."""
+        """Write down what became of those that have an answer; what the relay has taken, with the next hand-over.
+
+        That it has taken one is in the record before the store is asked about another, which may be away.
+        """
+        for each in answered:
+            if isinstance(each.answer, Delivered):
+                self._taken(each.mail, each.ready.things, each.answer.reply, self.clock())
         for each in answered:
             try:
-                if each.answer is not None:
-                    self._became(each.mail, each.ready, each.answer, self.clock())
+                self._became(each.mail, each.ready, each.answer, self.clock())
             except ClaimLost:
                 self._say_lost([each.mail.id])
         if not self.is_recorded:
             self.settle()
 
-    def _became(self, mail: Email, ready: Ready, answer: Answer, now: datetime) -> None:
+    def _became(self, mail: Email, ready: Ready, answer: Answer | None, now: datetime) -> None:
         match answer:
-            case Delivered(reply):
-                self._taken(mail, ready.things, reply, now)
             case BadAddress():
                 self._relay_answered()
                 self._failed(mail, _reply(answer), ready.bound)
@@ -311,6 +324,7 @@ class _Post:
         self.taken.append(Taken(mail.id, reply, now))
         try:
             self.is_recorded = sent_record.add(mail, things, now) and self.is_recorded
+            self.is_on_disk = False
         except OSError as error:
             self.is_recorded = False
             self._not_recorded([mail.id], error)
@@ -319,8 +333,14 @@ class _Post:
         waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
         self._say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
 
+    def _to_the_disk(self) -> None:
+        """Let the record go there while the next mails are written."""
+        if not self.is_on_disk:
+            self.syncing, self.is_on_disk = self.beside.submit(sent_record.sync), True
+
     def _synced(self) -> None:
         """Wait for the record, which must know what is taken before the store says so."""
+        self._to_the_disk()
         syncing, self.syncing = self.syncing, None
         try:
             if syncing is not None:
@@ -373,6 +393,8 @@ class _Post:
             self._later(mail, reply, now, bound)
 
 
-def _reply(answer: TryLater | BadAddress | StopRun) -> str:
+def _reply(answer: Answer | None) -> str:
     """As it is kept and shown: with the code, where the relay gave one."""
+    if not isinstance(answer, TryLater | BadAddress | StopRun):
+        return ""
     return answer.text if answer.code == NO_REPLY else f"{answer.code} {answer.text}"

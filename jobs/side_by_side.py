@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from jobs.smtp_answers import Answer
+from jobs.smtp_answers import NO_REPLY, Answer, AnswerLost, Delivered, is_of_connection
 from jobs.smtp_session import Conversation, Step
 from store.outgoing import Bound
 from store.tables import Email
 
 _STEPS: Final[tuple[Step, ...]] = ("begun", "said", "asked", "gone")
+_LONGEST_SILENCE: Final = 900  # seconds; a mail's deadline ends its connection before that
 
 
 class Session(Protocol):
@@ -44,6 +45,14 @@ class HandOver:
     reached: int = -1  # of _STEPS
     answer: Answer | None = None
 
+    @property
+    def stands(self) -> bool:
+        """Whether the server has spoken on this connection, and wants it."""
+        answer = self.answer
+        if answer is None or isinstance(answer, Delivered | AnswerLost):
+            return True
+        return answer.code != NO_REPLY and not is_of_connection(answer)
+
     def go_on(self, until: Step | None) -> None:
         """Go on until that step is reached, or the answer is there; None: until it is."""
         wanted = len(_STEPS) if until is None else _STEPS.index(until)
@@ -54,12 +63,31 @@ class HandOver:
             self.answer = end.value
 
 
+def offer(side_by_side: Sequence[HandOver], *, are_new: bool) -> Sequence[HandOver]:
+    """Have the server ask for the bodies. All are told of before one is waited for; their time begins together.
+
+    Gives those that it was told of. Where the connections `are_new`, the first that does not come about is the last one
+    tried: a server that lets it wait would let every further one wait as long, and those that stand meanwhile.
+    """
+    for each in side_by_side:
+        each.go_on("begun")
+    told = []
+    for each in side_by_side:
+        each.go_on("said")
+        told.append(each)
+        if are_new and is_of_connection(each.answer):
+            break
+    for each in told:
+        each.go_on("asked")
+    return told
+
+
 def first_answered(going: Sequence[HandOver]) -> Sequence[HandOver]:
-    """Those that the relay has answered by now; waits for the first, so that no answer waits for another's."""
+    """Those that the server has answered by now; waits for the first, so that no answer waits for another's."""
     silent = {heard: each for each in going if each.answer is None and (heard := each.session.heard_on()) is not None}
     if len(going) == 1:
         return going
     if len(silent) < len(going):
         return [each for each in going if each not in silent.values()]
-    answered, _, _ = select.select(list(silent), [], [])
-    return [silent[heard] for heard in answered]
+    answered, _, _ = select.select(list(silent), [], [], _LONGEST_SILENCE)
+    return [silent[heard] for heard in answered] or going

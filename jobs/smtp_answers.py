@@ -32,11 +32,6 @@ class TryLater:
         """Whether the server says that it gets more, or quicker, than it takes from us."""
         return 400 <= self.code < 500 and _is_too_many(self.text)
 
-    @property
-    def of_connection(self) -> bool:
-        """Whether it is this one connection that the server did not want, or that did not come about."""
-        return self.of_relay and (self.phase in _BEFORE_MAIL or _OF_CONNECTIONS.search(self.text) is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class BadAddress:
@@ -72,10 +67,19 @@ _ENHANCED: Final = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?![\d.])")
 _TOO_MANY: Final = re.compile(
     r"too (?:many|fast|quick|much)|\brate\b|rate.?limit|throttl|exceed|slow down|flood|concurren", re.IGNORECASE
 )
-_OF_CONNECTIONS: Final = re.compile(r"concurren|connections", re.IGNORECASE)
+_OF_CONNECTIONS: Final = re.compile(r"concurren|connections|sessions", re.IGNORECASE)
 _BEFORE_MAIL: Final = frozenset({"connect", "greeting", "tls", "auth"})
 _OF_RECIPIENT: Final = re.compile(r"(?<![\d.])4\.[12]\.\d")  # a full mailbox exceeds something too
 _LOGIN_WANTED: Final = frozenset({530, 534, 535, 538})
+
+
+def is_of_connection(answer: Answer | None) -> bool:
+    """Whether it is this one connection that the server did not want, or that did not come about."""
+    if isinstance(answer, TryLater) and not answer.of_relay:
+        return False
+    return isinstance(answer, TryLater | StopRun) and (
+        answer.phase in _BEFORE_MAIL or _OF_CONNECTIONS.search(answer.text) is not None
+    )
 
 
 def refused(phase: Phase, code: int, text: str) -> TryLater | BadAddress | StopRun:

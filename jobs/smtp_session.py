@@ -155,16 +155,21 @@ class SmtpSession:
         self._deadline.set(self._server.timeouts.offer)
         try:
             yield "begun"
+            return (yield from self._told(offer, raw))
+        finally:
+            self._deadline.lift()
+
+    def _told(self, offer: _Offer, raw: bytes) -> Conversation:
+        try:
             refusal = self._tell(offer)
             yield "said"
             refusal = refusal or self._heard(offer)
             if _lost_on_the_way(refusal) and not self._deadline.has_passed:
                 refusal = self._tell(offer) or self._heard(offer)
-            if refusal:
-                return refusal
-            return (yield from self._with_body(raw))
-        finally:
-            self._deadline.lift()
+            return refusal or (yield from self._with_body(raw))
+        except BaseException:
+            self._drop()  # half a body must never get its dot, and what was said and not heard is no answer to the next
+            raise
 
     def heard_on(self) -> socket.socket | None:
         """Where the server's next word is heard; None where it need not be waited for."""
@@ -215,17 +220,13 @@ class SmtpSession:
         client = self._client
         if client is None or client.sock is None:
             return TryLater("body", NO_REPLY, "The connection was closed before the body went.", of_relay=True)
-        try:
-            yield "asked"
-            self._deadline.set(self._server.timeouts.body)
-            early = _body_sent(client, client.sock, raw)
-            lost = None if early else _dot_sent(client.sock, self._server.timeouts.dot)
-            if not early and not lost:
-                yield "gone"
-            answer = early or lost or _answered(client)
-        except BaseException:
-            self._drop()  # half a body must never get its dot
-            raise
+        yield "asked"
+        self._deadline.set(self._server.timeouts.body)
+        early = _body_sent(client, client.sock, raw)
+        lost = None if early else _dot_sent(client.sock, self._server.timeouts.dot)
+        if not early and not lost:
+            yield "gone"
+        answer = early or lost or _answered(client)
         if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
             self._drop()
         elif client.sock is not None:
@@ -267,10 +268,11 @@ class SmtpSession:
     def _hang_up(self) -> None:
         """In the deadline's thread."""
         client = self._client
-        if client is not None and client.sock is not None:
+        sock = client.sock if client is not None else None
+        if sock is not None:
             with suppress(OSError):
                 # Of the bare socket: TLS may be in the middle of a word in the other thread.
-                socket.socket.shutdown(client.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _lost_on_the_way(answer: Answer | None) -> bool:

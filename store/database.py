@@ -147,7 +147,7 @@ def run_alone(text: str, values: Sequence[Any] = ()) -> int:
 
 def rows_alone(text: str, values: Sequence[Any] = ()) -> list[Any]:
     """The same for a statement that gives rows (RETURNING)."""
-    with _alone():
+    with _alone(), exception_wrapper:  # SQLite commits, and may fail, as the last row is read
         return list(run_sql(text, values).fetchall())
 
 

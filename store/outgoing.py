@@ -299,7 +299,7 @@ def _gone_and_taken(
     owner: str, lease: timedelta, now: datetime, going: Sequence[Going], taken: Sequence[Taken]
 ) -> set[int]:
     not_ours = _all_sent(owner, taken) if taken else set()
-    rows = [(each.email_id, *_kept_of(each.bound, now)) for each in going]
+    rows = [(each.email_id, *_kept_of(each.bound, now)) for each in sorted(going, key=_by_id)]
     if not rows:
         return not_ours
     each = _GOING.replace("{bytes}", "BLOB" if backend() == "sqlite" else "BYTEA")
@@ -316,8 +316,14 @@ def _kept_of(bound: Bound | None, now: datetime) -> tuple[str | None, bytes | No
 
 def _all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
     query = _SENT.replace("{rows}", ", ".join([_TAKEN] * len(taken)))
-    values = [value for each in taken for value in (each.email_id, _kept(each.reply), seconds(each.at))]
+    ordered = sorted(taken, key=_by_id)
+    values = [value for each in ordered for value in (each.email_id, _kept(each.reply), seconds(each.at))]
     return {each.email_id for each in taken} - _returned(query, (*values, owner))
+
+
+def _by_id(each: Going | Taken) -> int:
+    """The order in which whoever changes several locks them."""
+    return each.email_id
 
 
 def _returned(query: str, values: tuple[Any, ...]) -> set[int]:

@@ -22,9 +22,9 @@ from store.notices import Confirmed
 from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on
-_LINE = re.compile(rb"([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
+_LINE = re.compile(rb"(?m)^([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
 _KEYS_ONE_BY_ONE = 200
-_TAIL = 4096  # bytes at the end in which the newest whole line is looked for
+_TAIL = 16_384  # bytes at the end in which the newest whole line is looked for
 
 _named: Path | None = None
 
@@ -134,7 +134,7 @@ def is_ahead() -> bool:
         if first is None or first.at > last[1] or _released_since(last[1]):
             return False
         mail = Email.get_or_none(Email.message_id == last[0])
-    return mail is None or (mail.state == "queued" and not mail.attempts and not mail.resends)
+    return mail is None or (mail.state in {"queued", "claimed"} and not mail.attempts and not mail.resends)
 
 
 def _released_since(at: datetime) -> bool:
