@@ -416,13 +416,13 @@ _UNREADABLE = """
 _ABANDONED = """
     SELECT id FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND lease_until <= ?
-     ORDER BY id
+     ORDER BY next_at, id
 """
 
 _OF_OWNER = """
     SELECT id FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND owner = ?
-     ORDER BY id
+     ORDER BY next_at, id
 """
 
 _RELEASE = """
