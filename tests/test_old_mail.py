@@ -48,3 +48,16 @@ def test_closed_mails_lose_their_bytes_after_their_time_and_nothing_else(
         ("ambiguous", False, "hello"),
         ("sent", False, "hello"),
     ]
+
+
+def test_an_old_mail_behind_younger_ones_is_cleared_and_one_behind_very_many_is_when_they_are(
+    empty_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(old_mail, "_TOGETHER", 1)
+    monkeypatch.setattr(old_mail, "_YOUNG", 3)
+    for days_ago in (91, 89, 89, 91, 89, 89, 89, 91):
+        mail("sent", days_ago)
+
+    cleared = [sum(old_mail.clear_bytes(NOON - days * DAY)) for days in (90, 88)]
+
+    assert cleared == [2, 6]
