@@ -3,6 +3,7 @@
 The controller orders one pass after the other; the process answers when the pass has ended, and before it stops itself.
 """
 
+import gc
 import json
 import os
 import re
@@ -77,6 +78,11 @@ class Fuse(FaultPoints):
     def light(self, end: str, points: int) -> None:
         """`end` is an order's fuse."""
         self.left, self.end = points, "" if end == "out" else end
+
+    @property
+    def is_watching(self) -> bool:
+        """Only while it is lit: SQLite would write out each statement with its values, the bytes of mails as well."""
+        return bool(self.end)
 
     def reach(self, what: str) -> None:
         """One of the points: before a statement, or a moment of handing a mail over."""
@@ -158,6 +164,7 @@ def pipeline(place: Place, fuse: Fuse) -> Queue:
 def live(place: Place, orders: int, answers: int) -> None:
     """Do what is ordered until the orders end; never returns."""
     status = 1
+    gc.freeze()  # as a worker does that stays; what the controller knows of the world is not looked through again here
     try:
         with place.file("log").open("a", encoding="ascii", buffering=1) as log:
             os.dup2(log.fileno(), 1)

@@ -37,6 +37,11 @@ class FaultPoints:
         if len(self.passed) == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether a connection that is made now is to be watched."""
+        return True
+
     @contextmanager
     def watching(self, *, files: bool) -> Iterator[None]:
         """See every statement of this process, on any connection made from now on, and with `files` its files too.
@@ -57,7 +62,8 @@ class FaultPoints:
 
         def watched(database: SqliteDatabase, connection: Any) -> None:
             prepare(database, connection)
-            connection.set_trace_callback(self._stated)
+            if self.is_watching:
+                connection.set_trace_callback(self._stated)
 
         SqliteDatabase._add_conn_hooks = watched
 
