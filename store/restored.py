@@ -3,6 +3,7 @@
 What happened after the backup is forgotten in it: people look first, then let it go on.
 """
 
+import json
 from datetime import datetime
 
 from store.actors import Actor
@@ -60,7 +61,8 @@ def require_released() -> None:
 
 def _settings() -> dict[str, str]:
     with session():
-        return {row.name: row.value for row in Setting.select().where(Setting.name << (_RESTORED, RELEASED))}
+        found = run_sql("SELECT name, value FROM setting WHERE name IN (?, ?)", (_RESTORED, RELEASED)).fetchall()
+    return {str(name): json.loads(value) for name, value in found}
 
 
 def _alone() -> None:
