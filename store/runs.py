@@ -4,8 +4,9 @@ A worker claims a run (a lease, and an attempt number that fences off whoever lo
 that writes its rows: a crash anywhere leaves nothing behind but a lease that runs out.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,9 @@ from peewee import Case, fn
 from store import clock_seen
 from store.actors import Actor
 from store.change import change
-from store.database import backend, run_sql, session, transact, writing
+from store.database import backend, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
-from store.fields import canonical, seconds
+from store.fields import canonical, instant, seconds
 from store.tables import Run
 
 LEASE = timedelta(minutes=5)
@@ -100,14 +101,21 @@ def plan(planned: Iterable[Planned], now: datetime) -> int:
 
 def give_up_older(job: str, scope: str, period: str, now: datetime) -> int:
     """Close what is still due before `period`: it is missed, or failed when it was tried. Gives how many runs."""
-    text = """
-        UPDATE run SET state = CASE WHEN attempt = 0 THEN 'missed' ELSE 'failed' END, finished_at = ?,
-                       owner = NULL, lease_until = NULL
-        WHERE job = ? AND scope = ? AND period < ?
-          AND (state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))
-    """
-    with session(), writing():
-        return int(run_sql(text, (seconds(now), job, scope, period, seconds(now))).rowcount)
+    which = (job, scope, period, seconds(now))
+    with session():
+        if run_sql(f"SELECT 1 FROM run {_OLDER} LIMIT 1", which).fetchone() is None:  # noqa: S608 - ours
+            return 0
+        with writing():
+            return int(run_sql(f"UPDATE run {_GIVE_UP} {_OLDER}", (seconds(now), *which)).rowcount)
+
+
+_OLDER = """
+    WHERE job = ? AND scope = ? AND period < ?
+      AND (state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))
+"""
+_GIVE_UP = """
+    SET state = CASE WHEN attempt = 0 THEN 'missed' ELSE 'failed' END, finished_at = ?, owner = NULL, lease_until = NULL
+"""
 
 
 def newest_period(job: str, scope: str, upto: str) -> str | None:
@@ -150,6 +158,7 @@ _CLAIMABLE = """
 _TAKE = """
     SET state = 'running', owner = ?, attempt = attempt + 1, lease_until = ?, started_at = ?
 """
+_COLUMNS = ", ".join(f"run.{field.name}" for field in fields(RunRow))
 
 
 def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEASE) -> RunRow | None:
@@ -163,12 +172,13 @@ def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEA
         if backend() == "postgresql":
             text = (
                 f"WITH one AS MATERIALIZED ({wanted} FOR UPDATE OF ready SKIP LOCKED) "
-                f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING run.id"
+                f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING {_COLUMNS}"
             )
             found = run_sql(text, (*which, *taken)).fetchall()
         else:
-            found = run_sql(f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING id", (*taken, *which)).fetchall()
-        return _row(Run.get_by_id(found[0][0])) if found else None
+            text = f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING {_COLUMNS}"
+            found = run_sql(text, (*taken, *which)).fetchall()
+        return _read(found[0]) if found else None
 
     with session():
         if not jobs or run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
@@ -204,7 +214,7 @@ def execute(run: RunRow, body: Callable[[RunRow, datetime], int], now: datetime)
     """Close the run and write its rows, one transaction; gives how many. Raises LeaseLost, or what `body` raises."""
 
     def whole() -> int:
-        _close(run, now)
+        _close(run, None, now)
         rows = body(run, now)
         run_sql("UPDATE run SET rows = ? WHERE id = ?", (rows, run.id))
         return rows
@@ -215,9 +225,8 @@ def execute(run: RunRow, body: Callable[[RunRow, datetime], int], now: datetime)
 
 def finish(run: RunRow, rows: int, now: datetime) -> None:
     """Close a run whose rows were written in transactions of their own. Raises LeaseLost."""
-    with session(), writing():
-        _close(run, now)
-        run_sql("UPDATE run SET rows = ? WHERE id = ?", (rows, run.id))
+    with session():
+        _close(run, rows, now)
 
 
 def fail(run: RunRow, error: str, now: datetime) -> datetime:
@@ -267,16 +276,28 @@ def reopen(run_id: int, now: datetime) -> bool:
         return bool(run_sql(text, (seconds(now), run_id)).rowcount)
 
 
-def _close(run: RunRow, now: datetime) -> None:
-    _fenced(run, state="done", owner=None, lease_until=None, error=None, finished_at=now, cursor=None)
+def _close(run: RunRow, rows: int | None, now: datetime) -> None:
+    if run_alone(_DONE, (seconds(now), rows, run.id, run.attempt, run.owner)) != 1:
+        raise _lost(run)
+
+
+_DONE = """
+    UPDATE run SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = ?, cursor = NULL,
+                   rows = COALESCE(?, rows)
+    WHERE id = ? AND attempt = ? AND owner = ? AND state = 'running'
+"""
 
 
 def _fenced(run: RunRow, **values: Any) -> None:
     mine = (Run.id == run.id) & (Run.attempt == run.attempt) & (Run.owner == run.owner) & (Run.state == "running")
     if Run.update(**values).where(mine).execute() != 1:
-        raise LeaseLost(
-            f"The run {name_of(run)} was taken over by another worker; nothing of attempt {run.attempt} was kept.",
-        )
+        raise _lost(run)
+
+
+def _lost(run: RunRow) -> LeaseLost:
+    return LeaseLost(
+        f"The run {name_of(run)} was taken over by another worker; nothing of attempt {run.attempt} was kept.",
+    )
 
 
 # What a person does
@@ -346,15 +367,18 @@ def listed(
     limit: int = 100,
 ) -> list[RunRow]:
     """The ledger, newest first; the next page begins before the last id of this one."""
-    wanted = Run.select().order_by(Run.id.desc()).limit(limit)
+    asked: list[tuple[str, Sequence[Any]]] = []
     if states:
-        wanted = wanted.where(Run.state.in_(states))
+        asked.append((f"state IN ({', '.join('?' * len(states))})", states))
     if job is not None:
-        wanted = wanted.where(Run.job == job)
+        asked.append(("job = ?", (job,)))
     if before_id is not None:
-        wanted = wanted.where(Run.id < before_id)
+        asked.append(("id < ?", (before_id,)))
+    where = " AND ".join(text for text, _ in asked) or "1 = 1"
+    values = [value for _, each in asked for value in each]
     with session():
-        return [_row(row) for row in wanted]
+        text = f"SELECT {_COLUMNS} FROM run WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - ours
+        return [_read(row) for row in run_sql(text, (*values, limit)).fetchall()]
 
 
 def of_job(job: str, wanted: Collection[tuple[str, str]]) -> list[RunRow]:
@@ -375,6 +399,16 @@ def unwell() -> list[RunRow]:
 def name_of(run: RunRow) -> str:
     """As people read it: `expiry-notices Europe/Oslo 2026-11-23`."""
     return " ".join(part for part in (run.job, run.scope, run.period) if part != EVERYWHERE)
+
+
+def _read(row: Sequence[Any]) -> RunRow:
+    """A row of `_COLUMNS`."""
+    number, job, scope, period, state, attempt, owner, bounds, planned_at, not_before, *later, rows, cursor, error = row
+    lease_until, started_at, finished_at = (None if at is None else instant(at) for at in later)
+    return RunRow(
+        number, job, scope, period, state, attempt, owner, json.loads(bounds or "{}"), instant(planned_at),
+        instant(not_before), lease_until, started_at, finished_at, rows, cursor, error,
+    )  # fmt: skip
 
 
 def _row(row: Run) -> RunRow:
