@@ -14,11 +14,10 @@ from store.actors import Actor, require
 from store.change import Change, change
 from store.database import backend, run_sql, session, transact, writing
 from store.errors import Refused
-from store.fields import seconds
+from store.fields import instant, seconds
 from store.mail_contexts import instant_text
 from store.rules.key_format import redact
 from store.rules.text import one_line
-from store.tables import RefreshMarker
 
 _SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
@@ -40,6 +39,23 @@ class Report:
     failures: int  # in a row
     due_at: datetime | None
     quarantined: bool
+
+
+@dataclass
+class _Marker:
+    """A marker as it stands in this transaction, and its company's id in the main system."""
+
+    id: int
+    company_id: int
+    company: str
+    night: date
+    due_at: datetime
+    state: str
+    attempt: int
+    failures: int | None
+    token: str | None
+    claimed_by: str | None
+    message: str | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ def fail(actor: Actor, token: str, message: str, now: datetime, *, retry_in: tim
     if retry_in is not None and not _SOONEST_RETRY <= retry_in <= _LATEST_RETRY:
         raise Refused("A refresh is tried again after 1 to 1,440 minutes (a day).")
     with change(actor, "sandbox.refresh", None, now) as made:
-        companies.held(_number_and_company(token)[1])  # of two failures of a company the later counts the earlier
+        companies.held(_company(token))  # of two failures of a company the later counts the earlier
         marker = _of(token)
         if marker.state in {"running", "done"}:  # whatever else carries a token was reported as failed before
             _fail(made, marker, message, retry_in)
@@ -141,7 +157,7 @@ def return_expired(now: datetime) -> int:
         return int(run_sql(_RETURN, (seconds(now),)).rowcount)
 
 
-def _fail(made: Change, marker: RefreshMarker, message: str, retry_in: timedelta | None) -> None:
+def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | None) -> None:
     failures = 1 + int(run_sql(_FAILED_BEFORE, (marker.company_id, marker.night.isoformat())).fetchone()[0])
     too_many = failures >= sandbox_holds.QUARANTINED_AFTER
     retried = retry_in is not None and not too_many and run_sql(_MAY_BE_RETRIED, (marker.id,)).fetchone() is not None
@@ -158,7 +174,7 @@ def _fail(made: Change, marker: RefreshMarker, message: str, retry_in: timedelta
 
 
 def _finish(
-    made: Change, marker: RefreshMarker, state: str, message: str, *, failures: int, due_at: datetime | None = None
+    made: Change, marker: _Marker, state: str, message: str, *, failures: int, due_at: datetime | None = None
 ) -> None:
     """Close the marker, or with `due_at` let it wait for its next try."""
     marker.message = one_line(redact(message), _MESSAGE_LIMIT)
@@ -177,42 +193,53 @@ def _finish(
     made.event(act, f"sandbox night {marker.night}", marker.company_id, after=after)
 
 
-def _report(marker: RefreshMarker) -> Report:
+def _report(marker: _Marker) -> Report:
     return Report(
-        company=companies.get(marker.company_id).external_id,
+        company=marker.company,
         night=marker.night,
         attempt=marker.attempt,
         state=marker.state,
         failures=marker.failures or 0,
         due_at=marker.due_at if marker.state == "due" else None,
-        quarantined="quarantine" in sandbox_holds.standing(marker.company_id),
+        quarantined=sandbox_holds.is_quarantined(marker.company_id),
     )
 
 
-def _number_and_company(token: str) -> tuple[int, int]:
-    """The marker that the token names, and its company; Refused when it can be no token."""
+def _number(token: str) -> int:
+    """Of the marker that the token names; Refused when it can be no token."""
     number = token.partition(".")[0]
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         raise Refused("This is not a token of a claim; `keydesk sandbox next` prints one.")
-    found = run_sql("SELECT company_id FROM refresh_marker WHERE id = ?", (int(number),)).fetchone()
+    return int(number)
+
+
+def _company(token: str) -> int:
+    found = run_sql("SELECT company_id FROM refresh_marker WHERE id = ?", (_number(token),)).fetchone()
     if found is None:
         raise _lost()
-    return int(number), int(found[0])
+    return int(found[0])
 
 
-def _of(token: str) -> RefreshMarker:
+def _of(token: str) -> _Marker:
     """The marker that the token was given for, as it stands in this transaction. LeaseLost when it has another now."""
-    query = RefreshMarker.select().where(RefreshMarker.id == _number_and_company(token)[0])
-    marker = (query.for_update() if backend() == "postgresql" else query).first()
-    if marker is None or not hmac.compare_digest((marker.token or "").encode(), token.encode()):
+    query = _MARKER + (" FOR UPDATE OF m" if backend() == "postgresql" else "")
+    found = run_sql(query, (_number(token),)).fetchone()
+    if found is None or not hmac.compare_digest((found[8] or "").encode(), token.encode()):
         raise _lost()
-    found: RefreshMarker = marker
-    return found
+    number, company_id, company, night, due_at, *others = found
+    return _Marker(number, company_id, company, date.fromisoformat(night), instant(due_at), *others)
 
 
 def _lost() -> LeaseLost:
     return LeaseLost("The lease of this claim is lost: the refresh is due again or somebody else has taken it.")
 
+
+_MARKER = """
+    SELECT m.id, m.company_id, c.external_id, m.night, m.due_at, m.state, m.attempt, m.failures, m.token, m.claimed_by,
+           m.message
+      FROM refresh_marker m JOIN company c ON c.id = m.company_id
+     WHERE m.id = ?
+"""
 
 # The list of states is that of the partial index; SQLite uses it only where it stands word for word.
 _NEXT = """

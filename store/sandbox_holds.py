@@ -136,6 +136,12 @@ def standing(company_id: int) -> dict[str, SandboxHold]:
         }
 
 
+def is_quarantined(company_id: int) -> bool:
+    """Whether the company's sandbox is in quarantine now."""
+    with session():
+        return run_sql(_QUARANTINED, (company_id,)).fetchone() is not None
+
+
 def counts() -> dict[str, int]:
     """How many sandboxes of active companies are held, and how many in quarantine."""
     with session():
@@ -208,6 +214,7 @@ _QUARANTINE = """
     INSERT INTO sandbox_hold (company_id, kind, reason, started_at, started_by) VALUES (?, 'quarantine', ?, ?, ?)
     ON CONFLICT (company_id, kind) WHERE ended_at IS NULL DO NOTHING
 """
+_QUARANTINED = "SELECT 1 FROM sandbox_hold WHERE company_id = ? AND kind = 'quarantine' AND ended_at IS NULL"
 _COUNTS = """
     SELECT h.kind, count(*) FROM sandbox_hold h JOIN company c ON c.id = h.company_id
      WHERE h.ended_at IS NULL AND c.deactivated_at IS NULL GROUP BY h.kind
