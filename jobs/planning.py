@@ -86,6 +86,17 @@ class Plan:
     planned: int
 
 
+@dataclass(frozen=True)
+class _Unplanned:
+    """A job in a scope whose newest period may lack its run."""
+
+    job: Job
+    scope: ZoneInUse
+    latest: str
+    known: Known
+    are_older_due: bool = False  # which are given up, as the job only does the newest
+
+
 class Planner:
     """Plans for one process. It remembers for an hour what it has planned, so that most passes ask the store little."""
 
@@ -108,28 +119,47 @@ class Planner:
         self.previous = now
         if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
-        choices, in_use = installation.get(), zones.in_use()
+        choices = installation.get()
         planned = sum(
-            self._plan_job(job, scope, now, choices, hold=verdict == "leap")
-            for job in self.timetable
-            for scope in scopes(job, in_use)
+            self._plan_job(each, now, choices, hold=verdict == "leap") for each in self._unplanned(now, choices)
         )
         if verdict == "believed":
             clock_seen.advance(now, seen)
         return Plan(verdict, planned)
 
-    def _plan_job(self, job: Job, scope: ZoneInUse, now: datetime, choices: Installation, *, hold: bool) -> int:
-        latest = job.cadence.latest(now, zone_named(scope.zone), choices)
-        if self._planned.get((job.name, scope.name)) == (latest, scope.since):
-            return 0
-        found = owed(job, scope, now, _known(job, scope, latest), choices)
+    def _unplanned(self, now: datetime, choices: Installation) -> list[_Unplanned]:
+        """What is not remembered as planned, each with what the ledger knows of it, which is read at once for all."""
+        in_use = zones.in_use()
+        wanted: list[tuple[Job, ZoneInUse, str]] = []
+        everything = [(job, scope) for job in self.timetable for scope in scopes(job, in_use)]
+        for job, scope in everything:
+            latest = job.cadence.latest(now, zone_named(scope.zone), choices)
+            if self._planned.get((job.name, scope.name)) != (latest, scope.since):
+                wanted.append((job, scope, latest))
+        periods = runs.known_periods(sorted({job.name for job, _, _ in wanted if job.catch_up == "every"}))
+        newest = runs.newest(
+            [(job.name, scope.name, latest) for job, scope, latest in wanted if job.catch_up != "every"], now
+        )
+        found = []
+        for job, scope, latest in wanted:
+            about = (job.name, scope.name)
+            if job.catch_up == "every":
+                found.append(_Unplanned(job, scope, latest, Known(periods=periods.get(about, frozenset()))))
+            else:
+                known = newest[about]
+                found.append(_Unplanned(job, scope, latest, Known(newest=known.period), known.are_older_due))
+        return found
+
+    def _plan_job(self, each: _Unplanned, now: datetime, choices: Installation, *, hold: bool) -> int:
+        job, scope = each.job, each.scope
+        found = owed(job, scope, now, each.known, choices)
         if hold:
             return runs.plan(_held(found), now)
         changed = runs.plan(found, now)
-        if job.catch_up != "every":
-            runs.give_up_older(job.name, scope.name, latest, now)
+        if each.are_older_due:
+            runs.give_up_older(job.name, scope.name, each.latest, now)
         if len(found) < MOST_OWED or job.catch_up != "every":
-            self._planned[job.name, scope.name] = (latest, scope.since)
+            self._planned[job.name, scope.name] = (each.latest, scope.since)
         return changed
 
 
@@ -151,12 +181,6 @@ def upcoming(timetable: Sequence[Job], now: datetime) -> list[Planned]:
             due_at = job.cadence.due_at(period, zone, choices)
             coming.append(Planned(job.name, scope.name, period, "due", due_at, job.cadence.bounds(period, zone)))
     return sorted(coming, key=lambda each: (each.not_before, each.job, each.scope))
-
-
-def _known(job: Job, scope: ZoneInUse, latest: str) -> Known:
-    if job.catch_up == "every":
-        return Known(periods=runs.known_periods(job.name, scope.name))
-    return Known(newest=runs.newest_period(job.name, scope.name, latest))
 
 
 def _held(found: Iterable[Planned]) -> list[Planned]:

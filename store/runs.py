@@ -5,9 +5,11 @@ that writes its rows: a crash anywhere leaves nothing behind but a lease that ru
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from peewee import Case, fn
@@ -101,29 +103,42 @@ def plan(planned: Iterable[Planned], now: datetime) -> int:
 
 def give_up_older(job: str, scope: str, period: str, now: datetime) -> int:
     """Close what is still due before `period`: it is missed, or failed when it was tried. Gives how many runs."""
-    which = (job, scope, period, seconds(now))
+    text = f"""
+        UPDATE run SET state = CASE WHEN attempt = 0 THEN 'missed' ELSE 'failed' END, finished_at = ?,
+                       owner = NULL, lease_until = NULL
+        WHERE job = ? AND scope = ? AND period < ? AND {_GIVEN_UP}
+    """  # noqa: S608 - ours
+    with session(), writing():
+        return int(run_sql(text, (seconds(now), job, scope, period, seconds(now))).rowcount)
+
+
+_GIVEN_UP = "(state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))"
+
+
+@dataclass(frozen=True)
+class Newest:
+    """Of a job in a scope: the newest period up to the asked one, held ones left out, and whether older ones wait."""
+
+    period: str | None
+    are_older_due: bool
+
+
+def newest(asked: Sequence[tuple[str, str, str]], now: datetime) -> dict[tuple[str, str], Newest]:
+    """What the ledger knows of these jobs and scopes, each up to a period; by job and scope. One trip for all."""
+    if not asked:
+        return {}
+    text = f"""
+        WITH asked (job, scope, upto) AS (VALUES {", ".join(["(?, ?, ?)"] * len(asked))})
+        SELECT job, scope,
+               (SELECT max(period) FROM run
+                 WHERE job = asked.job AND scope = asked.scope AND period <= asked.upto AND state <> 'held'),
+               EXISTS (SELECT 1 FROM run
+                        WHERE job = asked.job AND scope = asked.scope AND period < asked.upto AND {_GIVEN_UP})
+        FROM asked
+    """  # noqa: S608 - ours
     with session():
-        if run_sql(f"SELECT 1 FROM run {_OLDER} LIMIT 1", which).fetchone() is None:  # noqa: S608 - ours
-            return 0
-        with writing():
-            return int(run_sql(f"UPDATE run {_GIVE_UP} {_OLDER}", (seconds(now), *which)).rowcount)
-
-
-_OLDER = """
-    WHERE job = ? AND scope = ? AND period < ?
-      AND (state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))
-"""
-_GIVE_UP = """
-    SET state = CASE WHEN attempt = 0 THEN 'missed' ELSE 'failed' END, finished_at = ?, owner = NULL, lease_until = NULL
-"""
-
-
-def newest_period(job: str, scope: str, upto: str) -> str | None:
-    """The newest period up to `upto` that the ledger knows of, held ones left out."""
-    text = "SELECT max(period) FROM run WHERE job = ? AND scope = ? AND period <= ? AND state <> 'held'"
-    with session():
-        found = run_sql(text, (job, scope, upto)).fetchone()[0]
-    return None if found is None else str(found)
+        found = run_sql(text, [*chain.from_iterable(asked), seconds(now)]).fetchall()
+    return {(job, scope): Newest(period, bool(are_due)) for job, scope, period, are_due in found}
 
 
 def last_done(run: RunRow) -> str | None:
@@ -134,13 +149,15 @@ def last_done(run: RunRow) -> str | None:
     return None if found is None else str(found)
 
 
-def known_periods(job: str, scope: str) -> frozenset[str]:
-    """Every period of a job in a scope that the ledger knows of, held ones left out."""
-    with session():
-        found = run_sql(
-            "SELECT period FROM run WHERE job = ? AND scope = ? AND state <> 'held'", (job, scope)
-        ).fetchall()
-    return frozenset(str(row[0]) for row in found)
+def known_periods(jobs: Sequence[str]) -> dict[tuple[str, str], frozenset[str]]:
+    """Every period of these jobs that the ledger knows of, held ones left out; by job and scope."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    if jobs:
+        text = f"SELECT job, scope, period FROM run WHERE job IN ({', '.join('?' * len(jobs))}) AND state <> 'held'"  # noqa: S608 - ours
+        with session():
+            for job, scope, period in run_sql(text, jobs).fetchall():
+                found[job, scope].add(period)
+    return {about: frozenset(periods) for about, periods in found.items()}
 
 
 # Claiming. The oldest first; within one job and scope never a period before the one ahead of it is closed.
