@@ -1,5 +1,6 @@
 """The choices of this installation: the vendor's name, the key prefix, the notice days, the hours of the jobs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
@@ -47,7 +48,8 @@ class Installation:
 def read() -> Installation | None:
     """The stored choices, None before init."""
     with session():
-        stored: dict[str, Any] = {row.name: row.value for row in Setting.select()}
+        rows = run_sql("SELECT name, value FROM setting").fetchall()
+    stored: dict[str, Any] = {name: json.loads(value) for name, value in rows}
     if "vendor" not in stored:
         return None
     known = {field.name for field in fields(Installation)}
