@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from postgres_server import PostgresServer
+from postgres_server import FAST, PostgresServer
 
 from store import database, migrations
 from torture import every_scenario, summary
@@ -25,6 +25,9 @@ from torture.timeline import Measure
 
 _SET_UP = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _MEMORY = Path("/dev/shm")  # what is written to a disk is synced each time, which tells nothing about kills
+# As in production, where it comes once a minute: by the pace of the chaos that would be never, and each day would read
+# what all days before it have left behind.
+_VACUUMED = {"autovacuum": "on", "autovacuum_naptime": "1s"}
 _SEEDS = (1, 2, 3)
 _FLAWED = Chosen(3, Measure(days=60, workers=3, keys=120, kills_a_day=10, in_hand=0.8))
 _SHOWN = 20
@@ -85,7 +88,7 @@ def _folder() -> Iterator[Path]:
 @contextmanager
 def _empty_store(backend: str, folder: Path) -> Iterator[str]:
     """A migrated store to which this process is bound; nothing of it is open."""
-    server = PostgresServer() if backend == "postgresql" else None
+    server = PostgresServer(FAST | _VACUUMED) if backend == "postgresql" else None
     try:
         if server is not None:
             server.sql("CREATE DATABASE chaos")
