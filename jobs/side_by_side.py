@@ -12,7 +12,7 @@ from store.outgoing import Bound
 from store.tables import Email
 
 _STEPS: Final[tuple[Step, ...]] = ("begun", "said", "asked", "gone")
-_LONGEST_SILENCE: Final = 900  # seconds; a mail's deadline ends its connection before that
+_AT_ONCE: Final = 0.001  # seconds
 
 
 class Session(Protocol):
@@ -83,11 +83,16 @@ def offer(side_by_side: Sequence[HandOver], *, are_new: bool) -> Sequence[HandOv
 
 
 def first_answered(going: Sequence[HandOver]) -> Sequence[HandOver]:
-    """Those that the server has answered by now; waits for the first, so that no answer waits for another's."""
+    """Those that the server has answered by now; waits for the first, so that no answer waits for another's.
+
+    When it says nothing for as long as one of them would wait alone, all have waited long enough.
+    """
     silent = {heard: each for each in going if each.answer is None and (heard := each.session.heard_on()) is not None}
     if len(going) == 1:
         return going
     if len(silent) < len(going):
         return [each for each in going if each not in silent.values()]
-    answered, _, _ = select.select(list(silent), [], [], _LONGEST_SILENCE)
+    answered, _, _ = select.select(list(silent), [], [], min(heard.gettimeout() or 0 for heard in silent))
+    for heard in () if answered else silent:
+        heard.settimeout(_AT_ONCE)
     return [silent[heard] for heard in answered] or going

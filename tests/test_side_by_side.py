@@ -219,7 +219,7 @@ def test_an_answer_that_never_comes_keeps_no_other_from_being_known(empty_store:
     owe(11)
 
     with smtp_server("ok", "slow", "ok") as server:
-        outcome = send(server, Relay(connections=3), timeouts=Timeouts(connect=2, command=0.2, dot=0.2, offer=5))
+        outcome = send(server, Relay(connections=3), timeouts=Timeouts(connect=2, command=60, dot=0.2, offer=60))
 
     assert (len(outcome.sent), len(outcome.ambiguous)) == (2, 1)
     assert states() == {"sent": 2, "ambiguous": 1, "queued": 8}
