@@ -16,7 +16,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,7 +26,7 @@ from peewee import InterfaceError, InternalError, OperationalError
 from jobs.json_log import JsonLog, where
 from jobs.mail_writing import Sender, idempotency_key, reference_of, write
 from jobs.relay import Relay
-from jobs.side_by_side import HandOver, Ready, Session, first_answered, offer
+from jobs.side_by_side import HandOver, Lines, Ready, Session, SessionFactory, first_answered, offer
 from jobs.smtp_answers import (
     NO_REPLY,
     Answer,
@@ -52,9 +52,6 @@ _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to 
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
-
-
-SessionFactory = Callable[[], AbstractContextManager[Session]]
 
 
 @dataclass
@@ -85,26 +82,29 @@ def deliver_slice(
     log: JsonLog | None = None,
     limit: int = 50,
     stopping: Callable[[], bool] = lambda: False,
+    lines: Lines | None = None,
 ) -> Outcome:
-    """Hand over the mails whose time has come, up to `limit` for each connection that may be opened.
+    """Hand over up to `limit` mails whose time has come. Without a session (no relay is set) they stay in the outbox.
 
-    Without a session (no relay is set) they stay in the outbox. `owner` names this worker process and is never used by
-    another. What was claimed and not handed over is given back.
+    `owner` names this worker process and is never used by another. What was claimed and not handed over is given back.
+    `lines` are connections that the next slice is to find open; without them this one has its own.
     """
     outcome = Outcome()
     now = clock()
     if open_session is None or relay.is_closed(now):
         return outcome
     outcome.ambiguous.extend(outgoing.find_ambiguous(now))
-    usual = limit * relay.connections
-    mails = outgoing.claim(owner, min(usual, relay.most or usual), LEASE, now, relay.per_minute)
+    mails = outgoing.claim(owner, min(limit, relay.most or limit), LEASE, now, relay.per_minute)
     if not mails:
         return outcome
     try:
-        with ExitStack() as stack, ThreadPoolExecutor(1, "sent-record") as beside:
-            sessions = [stack.enter_context(open_session()) for _ in range(relay.at_once(len(mails), now))]
+        with (
+            closing(Lines(open_session)) if lines is None else nullcontext(lines) as ours,
+            ThreadPoolExecutor(1, "sent-record") as beside,
+        ):
+            sessions = ours.first(relay.at_once(len(mails), now))
             chosen, is_restored = installation.get(), restored.ever()
-            post = _Post(sessions, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
+            post = _Post(ours, sessions, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
             waiting = deque(mails)
             try:
                 while waiting and not (stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE):
@@ -114,7 +114,7 @@ def deliver_slice(
     finally:
         outgoing.release(owner)
     if not outcome.stopped:
-        relay.took_all(usual)
+        relay.took_all(limit)
     return outcome
 
 
@@ -129,7 +129,8 @@ def wait(email_id: int, attempts: int) -> timedelta:
 class _Post:
     """One run over so many connections."""
 
-    sessions: list[Session]
+    lines: Lines
+    sessions: Sequence[Session]
     sender: Sender
     clock: Callable[[], datetime]
     owner: str
@@ -139,7 +140,6 @@ class _Post:
     chosen: Installation
     is_restored: bool
     beside: ThreadPoolExecutor
-    are_new: bool = True  # the sessions
     taken: list[Taken] = field(default_factory=list)  # and not yet in the store
     is_recorded: bool = True  # all of that, in the record beside the store
     is_on_disk: bool = True  # all of the record, or on its way there:
@@ -156,7 +156,7 @@ class _Post:
                 steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
                 side_by_side.append(HandOver(mail, ready, session, steps))
         try:
-            told = offer(side_by_side, are_new=self.are_new)
+            told = offer(side_by_side, are_new=self.lines.are_new)
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
             waiting.extendleft(each.mail for each in reversed(left_out))
             self._hand_over([each for each in told if each not in left_out])
@@ -276,12 +276,13 @@ class _Post:
 
     def _crowded_out(self, told: Sequence[HandOver]) -> list[HandOver]:
         """Those whose connection the relay did not want beside the others; they go over fewer, after these."""
-        were_new, self.are_new = self.are_new, False
+        were_new, self.lines.are_new = self.lines.are_new, False
         refused = {each.session: each for each in told if is_of_connection(each.answer)}
         if not refused or not any(each.stands for each in told):
             return []
         tried = [each.session for each in told] if were_new else self.sessions
         self.sessions = [session for session in tried if session not in refused]
+        self.lines.keep(self.sessions)
         self.relay.was_crowded(len(self.sessions), self.clock())
         reply = next(_reply(each.answer) for each in refused.values())
         self._say("mail.fewer-connections", "warning", connections=len(self.sessions), reply=reply)

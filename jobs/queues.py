@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from jobs.delivery import Relay, Sender, SessionFactory, deliver_slice
+from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.refresh_command import Command
 from jobs.sandbox_refresh import refresh_next
+from jobs.side_by_side import Lines, SessionFactory
 
 Clock = Callable[[], datetime]
 
@@ -24,12 +25,20 @@ def mails(
 ) -> Queue:
     """Hand over what the outbox holds, so many a minute over so many connections. Without a session the mails wait."""
     relay = Relay(per_minute, connections)
+    lines = Lines(open_session) if open_session is not None else None
 
     def deliver(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
-        outcome = deliver_slice(open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping)
-        if outcome.stopped or relay.is_slowed:
-            return 0  # until the next beat
-        return outcome.dealt_with
+        goes_on = False
+        try:
+            outcome = deliver_slice(
+                open_session, sender, clock, owner=owner, relay=relay, log=log, stopping=stopping, lines=lines
+            )
+            taken = 0 if outcome.stopped or relay.is_slowed else outcome.dealt_with  # 0: until the next beat
+            goes_on = taken > 0 and not stopping()
+        finally:
+            if lines is not None and not goes_on:
+                lines.close()
+        return taken
 
     return deliver
 

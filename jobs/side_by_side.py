@@ -2,7 +2,8 @@
 
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,6 +24,35 @@ class Session(Protocol):
 
     def heard_on(self) -> socket.socket | None:
         """Where the server's next word is heard; None where it need not be waited for."""
+
+
+SessionFactory = Callable[[], AbstractContextManager[Session]]
+
+
+class Lines:
+    """The connections of a worker, each opened when it is wanted first and kept until all are closed."""
+
+    def __init__(self, open_session: SessionFactory) -> None:
+        self._open_session = open_session
+        self._opened = ExitStack()
+        self._sessions: list[Session] = []
+        self.are_new = True  # some of them, which nobody has spoken on
+
+    def first(self, number: int) -> Sequence[Session]:
+        """So many of them, those first that were opened first."""
+        self.are_new = number > len(self._sessions)
+        while len(self._sessions) < number:
+            self._sessions.append(self._opened.enter_context(self._open_session()))
+        return self._sessions[:number]
+
+    def keep(self, sessions: Sequence[Session]) -> None:
+        """Speak on these alone from now on."""
+        self._sessions = list(sessions)
+
+    def close(self) -> None:
+        """Take leave on each of them."""
+        self._sessions.clear()
+        self._opened.close()
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ class SmtpSession:
     def _told(self, offer: _Offer, raw: bytes) -> Conversation:
         try:
             refusal = self._tell(offer)
+            if refusal and not _lost_on_the_way(refusal):
+                return refusal
             yield "said"
             refusal = refusal or self._heard(offer)
             if _lost_on_the_way(refusal) and not self._deadline.has_passed:

@@ -83,7 +83,8 @@ class ScriptedServer:
     connections: int = 0
     open_connections: int = 0
     commands: list[str] = field(default_factory=list)
-    most_connections: int = 100  # beside one another; the others are told to come later
+    most_connections: int = 100  # beside one another
+    greets_others: bytes = b"421 4.7.0 Too many connections from you\r\n"  # nothing: they wait
     dropped: threading.Event = field(default_factory=threading.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     three: asyncio.Barrier = field(default_factory=lambda: asyncio.Barrier(3))
@@ -150,8 +151,12 @@ class _Smtp(SMTP):
             super().connection_made(transport)
         else:
             assert isinstance(transport, asyncio.Transport)
-            transport.write(b"421 4.7.0 Too many connections from you\r\n")
-            transport.close()
+            transport.write(server.greets_others)
+            if server.greets_others:
+                transport.close()
+
+    def eof_received(self) -> bool | None:
+        return super().eof_received() if self.is_open else None
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.is_open:

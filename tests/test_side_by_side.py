@@ -5,7 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -14,12 +14,16 @@ from threading import Event, Thread
 import pytest
 from cast import NOON, arrive
 from hooked_hand_over import around_the_record
+from peewee import InterfaceError, QueryEvent
+from postgres_server import PostgresServer
 from smtp_server import ScriptedServer, smtp_server
 
+from jobs import queues
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.smtp_session import Conversation, SmtpSession, Timeouts
 from store import database, outbox, outgoing, sent_record
+from store.errors import StoreUnavailable
 from store.outbox import Owed
 from store.tables import Email
 
@@ -29,10 +33,11 @@ PATIENT = Timeouts()
 GREETS = "421 4.7.0 Too many connections from you"
 
 
-def owe(number: int, kind: str = "test_mail") -> None:
-    """So many mails to a0@x.example, a1@x.example …"""
+def owe(number: int, of: int = 0) -> None:
+    """So many mails to a0@x.example, a1@x.example …; with `of`, to a0@x1.example …"""
     context = {"by": "olav", "at": "2026-11-23T11:00:00Z", "roles": ["operator"]}
-    outbox.queue([Owed(kind, f"a{place}@x.example", "", f"{place:02}", context) for place in range(number)], NOON)
+    to = [f"a{place}@x{of or ''}.example" for place in range(number)]
+    outbox.queue([Owed("test_mail", each, "", each, context) for each in to], NOON)
 
 
 def send(
@@ -160,6 +165,21 @@ def test_a_relay_that_takes_fewer_connections_gets_all_mails_over_those_and_is_a
     assert (fewer["level"], fewer["connections"], fewer["reply"]) == ("warning", 2, GREETS)
 
 
+@pytest.mark.parametrize("greets_others", [b"554 5.7.0 You are here already\r\n", b""])
+def test_a_relay_that_wants_no_connection_beside_the_first_gets_all_mails_over_that(
+    empty_store: str, greets_others: bytes
+) -> None:
+    arrive()
+    owe(12)
+
+    with smtp_server() as server:
+        server.most_connections, server.greets_others = 1, greets_others
+        impatient = Timeouts(connect=0.2, command=0.2, dot=5, offer=0.5)
+        outcome = send(server, Relay(connections=4), timeouts=impatient)
+
+    assert (len(outcome.sent), outcome.stopped, server.connections) == (12, "", 2)
+
+
 def test_a_relay_that_takes_no_connection_is_left_alone(empty_store: str) -> None:
     arrive()
     owe(12)
@@ -267,3 +287,53 @@ def test_a_worker_that_is_killed_leaves_those_ambiguous_that_were_on_their_way_a
     taken = Counter(mail.recipient for mail in server.received)
     assert len(taken) == 12
     assert set(taken.values()) == {1}
+
+
+def test_the_slices_of_one_pass_find_the_connections_of_the_first_open(empty_store: str) -> None:
+    arrive()
+    owe(120)
+
+    with smtp_server() as server:
+        queue = queues.mails(lambda: SmtpSession("localhost", server.port, tls="none"), SENDER, connections=3)
+        slices = [queue(lambda: NOON, "worker-1", lambda: False) for _ in range(4)]
+
+    assert (slices, server.connections) == ([50, 50, 20, 0], 3)
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)  # whose sessions can be ended at any moment
+def test_a_store_that_is_away_after_any_statement_keeps_no_answer_from_being_known(
+    store_location: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    statements = after = 0
+    with database.session():
+        arrive()
+
+    def end_session(_: QueryEvent) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == after:
+            postgres.sql(f"SELECT pg_terminate_backend({database.db.connection().info.backend_pid}, 5000)")
+
+    with record_in(tmp_path / "record"), smtp_server() as server:
+        while after <= statements:
+            statements, after = 0, after + 1
+            server.script.extend(["451 dot", "ok", "ok", "450 rcpt"])
+            with suppress(StoreUnavailable, InterfaceError), database.session():
+                owe(8, of=after)
+                database.db.query_hooks.append(end_session)
+                send(server, Relay(connections=3), hours=5 * after, owner="cut off")
+            database.db.query_hooks.remove(end_session)
+            with database.session():
+                outgoing.bury("cut off", NOON)
+                send(server, Relay(connections=3), hours=5 * after + 1)
+                send(server, Relay(connections=3), hours=5 * after + 2)
+
+        with database.session():
+            became = {mail.recipient: mail.state for mail in Email.select()}
+
+    arrived = Counter(mail.recipient for mail in server.received)
+    assert after > 20
+    assert set(arrived.values()) == {1}
+    assert {recipient for recipient, state in became.items() if state == "sent"} == set(arrived)
+    refused_unwritten = Counter(became.values()) - Counter(sent=len(arrived))
+    assert refused_unwritten == {"ambiguous": 1}

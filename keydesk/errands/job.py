@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from jobs import rehearsal
@@ -14,6 +15,7 @@ from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
 from jobs.schedule import TIMETABLE, Job
+from jobs.side_by_side import Lines
 from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
@@ -127,15 +129,16 @@ def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], 
         Counter[str](),
     )
     name = workers.register(workers.this_host(), __version__, clock(), kind="job")
+    open_session = partial(session_for, mail, password)
+    lines = Lines(open_session)
     try:
         while True:
-            outcome = deliver_slice(
-                lambda: session_for(mail, password), sender, clock, owner=name, relay=relay, log=_Faults()
-            )
+            outcome = deliver_slice(open_session, sender, clock, owner=name, relay=relay, log=_Faults(), lines=lines)
             total += Counter({state: len(getattr(outcome, state)) for state in _BECAME})
             if outcome.stopped or not outcome.dealt_with:
                 break
     finally:
+        lines.close()
         workers.stop(name, clock())
     told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
     sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")

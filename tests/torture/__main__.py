@@ -25,9 +25,15 @@ from torture.timeline import Measure
 
 _SET_UP = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _MEMORY = Path("/dev/shm")  # what is written to a disk is synced each time, which tells nothing about kills
-# As in production, where it comes once a minute: by the pace of the chaos that would be never, and each day would read
-# what all days before it have left behind.
-_VACUUMED = {"autovacuum": "on", "autovacuum_naptime": "1s"}
+# Vacuumed as in production, where that comes once a minute: by the pace of the chaos it would be never, and each day
+# would read what all days before it have left behind. The rest is what nobody here looks at.
+_VACUUMED = {
+    "autovacuum": "on",
+    "autovacuum_naptime": "5s",
+    "update_process_title": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
 _SEEDS = (1, 2, 3)
 _FLAWED = Chosen(3, Measure(days=60, workers=3, keys=120, kills_a_day=10, in_hand=0.8))
 _SHOWN = 20

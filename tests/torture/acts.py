@@ -43,6 +43,7 @@ class Letterbox:
         with (self.world.folder / LETTERS).open("a", encoding="utf-8") as file:
             letter = message_from_bytes(raw, policy=default)
             file.write(f"{recipient} | {letter['Subject']} | {hashlib.sha256(raw).hexdigest()[:12]}\n")
+        yield "gone"
         self.world.points.reach("the answer comes")
         return Delivered("250 taken")
 

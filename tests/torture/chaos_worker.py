@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from hooked_hand_over import around_the_record
@@ -116,6 +115,11 @@ class Hand:
         if self.asked:
             self.mails[:], self.asked = self.asked, []
 
+    def is_empty(self) -> None:
+        """A slice has ended, and all of it is recorded."""
+        self.mails.clear()
+        self.asked.clear()
+
 
 class _Session(SmtpSession):
     """Knows which mails are between hand-over and recorded answer, and lets the fuse burn there."""
@@ -138,13 +142,6 @@ class _Session(SmtpSession):
         answer = yield from around_the_record(super().hand_over(sender, recipient, raw), asked, recorded)
         self.fuse.reach("answered")
         return answer
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.hand.mails.clear()
-        self.hand.asked.clear()
-        super().__exit__(kind, error, trace)
 
 
 def pipeline(place: Place, fuse: Fuse) -> Queue:
@@ -194,7 +191,14 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
     database.bind(place.store, lock_wait_seconds=LOCK_WAIT_SECONDS)
     said = JsonLog(log, clock)
     sender = Sender("keys@fjord.example", "help@fjord.example")
-    post = mails(lambda: _Session(place.port, fuse, hand), sender, said, connections=3)
+    queue = mails(lambda: _Session(place.port, fuse, hand), sender, said, connections=3)
+
+    def post(*given: Any) -> int:
+        try:
+            return queue(*given)
+        finally:
+            hand.is_empty()
+
     worker = Worker(
         queues={"mails": post, "refreshes": pipeline(place, fuse)},
         log=said,
