@@ -124,6 +124,32 @@ def test_the_same_reason_with_other_words_is_another_mail() -> None:
     assert len(server.received) == 2
 
 
+@pytest.mark.parametrize(
+    ("as_in_the_backup", "is_ahead"),
+    [
+        ({"state": "queued", "sent_at": None, "attempts": 0}, True),
+        ({"state": "claimed", "sent_at": None, "attempts": 0, "owner": "somebody"}, True),
+        ({"state": "handing-over", "sent_at": None, "attempts": 0, "owner": "somebody"}, False),
+        ({"state": "sent"}, False),
+    ],
+)
+@pytest.mark.parametrize("keys", [1, 190])
+def test_a_store_that_knows_less_of_the_newest_mail_than_that_it_was_handed_over_was_restored(
+    keys: int, as_in_the_backup: dict[str, object], is_ahead: bool
+) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    for number in range(keys):
+        key_of(people.ase, label=f"key-{number}", expires_on=date(2026, 11, 30), now=LONG_AGO)
+    Email.delete().execute()
+    notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, DAYS)
+    with smtp_server() as server:
+        send(server)
+        Email.update(**as_in_the_backup).execute()
+
+    assert sent_record.is_ahead() is is_ahead
+
+
 def test_a_line_that_was_torn_hides_no_other(record: Path) -> None:
     one_warning()
     record.write_text("1763899200 kd.torn 0123")
