@@ -19,7 +19,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from peewee import InterfaceError, InternalError, OperationalError
 
@@ -144,9 +145,11 @@ class _Post:
     is_recorded: bool = True  # all of that, in the record beside the store
     is_on_disk: bool = True  # all of the record, or on its way there:
     syncing: Future[None] | None = None
+    truths: dict[int, list[Any]] = field(default_factory=dict)  # of the next mails
 
     def deliver(self, waiting: deque[Email]) -> None:
         """The next mails, one for each connection, whatever becomes of them; who finds none waits again."""
+        self.truths = notices.truths(list(islice(waiting, len(self.sessions))))
         side_by_side: list[HandOver] = []
         while waiting and len(side_by_side) < len(self.sessions):
             mail = waiting.popleft()
@@ -213,7 +216,7 @@ class _Post:
             self._withdraw(mail, "it came too late to be of use")
             return None
         try:
-            return notices.confirm(mail, now)
+            return notices.confirm(mail, now, self.truths.get(mail.id))
         except NoLongerTrue as reason:
             self._withdraw(mail, str(reason))
             return None

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from store import companies, sandbox_holds, sandbox_mails
 from store.actors import Actor, require
 from store.change import Change, change
-from store.database import backend, run_sql, session, transact, writing
+from store.database import backend, run_many, run_sql, session, transact, writing
 from store.errors import Refused
 from store.fields import instant, seconds
 from store.mail_contexts import instant_text
@@ -83,12 +83,13 @@ def claim(
         require(actor, "sandbox.refresh", None)
         return_expired(now)
         query = _NEXT + (" FOR UPDATE OF m SKIP LOCKED" if backend() == "postgresql" else "")
-        taken = []
+        taken, rows = [], []
         most = min(limit, _left(at_once)) if at_once else limit
         for marker_id, company, name, night, attempt in run_sql(query, (seconds(now), most)).fetchall():
             token = f"{marker_id}.{secrets.token_urlsafe(15)}"
-            run_sql(_TAKE, (token, claimed_by[:64], seconds(now + lease), seconds(now), marker_id))
+            rows.append((token, claimed_by[:64], seconds(now + lease), seconds(now), marker_id))
             taken.append(Claim(token, company, name, date.fromisoformat(night), attempt + 1, now + lease))
+        run_many(_TAKE, rows)
         return taken
 
     with session():

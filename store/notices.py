@@ -142,14 +142,24 @@ def still_true(email: Email, now: datetime) -> Confirmed:
     return _judged(email, now)[0]
 
 
-def confirm(email: Email, now: datetime) -> Confirmed:
-    """The same, for the worker that is about to hand the mail over.
+def truths(emails: Sequence[Email]) -> dict[int, list[Any]]:
+    """What is to be known of the keys of these mails, by the mail, for those who confirm them at once."""
+    found: dict[int, list[Any]] = {email.id: [] for email in emails if email.kind in DIGESTS}
+    if found:
+        named, ids = one_of(list(found))
+        for email_id, *row in run_sql(_TRUTH.replace("{mails}", named), ids):
+            found[email_id].append(row)
+    return found
+
+
+def confirm(email: Email, now: datetime, truth: list[Any] | None = None) -> Confirmed:
+    """The same, for the worker that is about to hand the mail over; `truth` is what it has read of it just now.
 
     Notices that have fallen are recorded as withdrawn, so that they are owed again should their reason come back.
     """
     with session():
         try:
-            confirmed, fallen = _judged(email, now)
+            confirmed, fallen = _judged(email, now, truth)
         except NoLongerTrue as reason:
             with writing():
                 _let_go(reason.fallen)
@@ -244,7 +254,7 @@ def _settle(email_ids: set[int], reason: str, now: datetime) -> None:
             run_sql(text, (canonical(context), email_id))
 
 
-def _judged(email: Email, now: datetime) -> tuple[Confirmed, list[tuple[int, int]]]:
+def _judged(email: Email, now: datetime, truth: list[Any] | None = None) -> tuple[Confirmed, list[tuple[int, int]]]:
     """The mail as it is true now, and the (notice, key) that have fallen."""
     context: dict[str, Any] = email.context
     if email.kind not in DIGESTS:
@@ -253,7 +263,7 @@ def _judged(email: Email, now: datetime) -> tuple[Confirmed, list[tuple[int, int
     fallen: list[tuple[int, int]] = []
     company = ("", str(context["zone"]))  # as it was; each key says it anew
     first_reason = "the keys of this mail were taken out of it"
-    for row in run_sql(_TRUTH, (email.id,)):
+    for row in truths([email])[email.id] if truth is None else truth:
         reason = _why_not(row, calendar.local_day(now, calendar.zone(row[7])))
         if reason is None:
             kept.append(row)
@@ -340,7 +350,7 @@ _COVERED_BY_NOTHING = """
 """
 
 _TRUTH = """
-    SELECT n.id, n.threshold, n.expires_on, k.revoked_at IS NOT NULL, k.rotated_at IS NOT NULL,
+    SELECT n.email_id, n.id, n.threshold, n.expires_on, k.revoked_at IS NOT NULL, k.rotated_at IS NOT NULL,
            i.enabled_at IS NULL, c.deactivated_at IS NOT NULL, c.time_zone,
            n.recipient <> '' AND ({reaches}),
            k.first, k.last, k.label, owner.name, k.environment, k.kind, k.expires_on, l.at, l.address, l.uses, k.id,
@@ -351,7 +361,7 @@ _TRUTH = """
       JOIN company_user owner ON owner.id = k.resource_id
       LEFT JOIN integration i ON i.company_id = c.id AND i.code = 'api_access'
       LEFT JOIN last_use l ON l.key_id = k.id
-     WHERE n.email_id = ? AND n.state = 'mailed'
+     WHERE n.email_id {mails} AND n.state = 'mailed'
      ORDER BY k.expires_on, k.id
 """.replace("{reaches}", REACHES)
 
