@@ -10,7 +10,7 @@ from peewee import DataError
 
 from store import outbox, outgoing, waiting_mails
 from store.actors import Actor
-from store.database import session
+from store.database import run_sql, session
 from store.errors import NotAllowed, NotFound, Refused
 from store.outbox import Owed
 from store.outgoing import Bound, ClaimLost, Going, Taken
@@ -301,3 +301,16 @@ def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None
     owe("queued")
 
     assert waiting_mails.pending() == Pending(queued=1, on_their_way=1, failed=1, ambiguous=1)
+
+
+@pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)  # PostgreSQL chooses by what is there
+@pytest.mark.parametrize(
+    ("asked_each_beat", "values"),
+    [(outgoing._NEXT, (0, 0, 0, 50)), (outgoing._ABANDONED, (0,)), (outgoing._OF_OWNER, ("one",))],
+)
+def test_each_beat_reads_what_waits_and_none_of_the_mails_of_all_years(
+    empty_store: str, asked_each_beat: str, values: tuple[object, ...]
+) -> None:
+    (plan, *_) = run_sql(f"EXPLAIN QUERY PLAN {asked_each_beat}", values).fetchall()
+
+    assert plan[-1].startswith("SCAN email USING INDEX email_pending")
