@@ -86,7 +86,7 @@ class Oracle:
         abouts = self.notices.get(key.id, {})
         for about, notice in abouts.items():
             if notice.state == "owed":
-                notice.state = "withdrawn"
+                notice.state, notice.withdrawn_at = "withdrawn", self._now
                 self._had_to_be_told(key, about, notice, self._now)
         self._uncover(abouts)
 
