@@ -28,10 +28,15 @@ from store.tables import Key
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
 
-SLOW = {("make an installation", "postgresql")}  # a database is copied for each kill
+# A database is copied for each kill; what goes side by side is killed in a file, what goes alone on a server.
+SLOW = {
+    ("make an installation", "postgresql"),
+    ("hand over mails side by side", "postgresql"),
+    ("hand over mails", "sqlite"),
+}
 CASES = [
     pytest.param(each, backend, id=f"{each.name.replace(' ', '-')}-{backend}")
-    for each in SHORT
+    for each in (*SHORT, mailing())
     for backend in each.backends
     if (each.name, backend) not in SLOW
 ]

@@ -173,7 +173,7 @@ def test_runs_that_a_worker_which_is_up_takes_first_are_counted_as_its(
                 taken.append(run)
 
     def between_two_statements(event: QueryEvent) -> None:
-        if not taken and '"setting"' in event.sql and not database.db.in_transaction():
+        if not taken and "FROM setting" in event.sql and not database.db.in_transaction():
             worker = Thread(target=work)
             worker.start()
             worker.join()
