@@ -10,8 +10,8 @@ import select
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -123,21 +123,6 @@ class SmtpSession:
         finally:
             self._deadline.lift()
         return None
-
-    def deliver(self, sender: str, recipient: str, raw: bytes, before_body: Callable[[], None]) -> Answer:
-        """Hand one mail over; `before_body` runs after the server's 354 and before the body goes.
-
-        Where `before_body` raises, nothing was handed over and its error goes on.
-        """
-        with closing(self.hand_over(sender, recipient, raw)) as steps:
-            while True:
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    answer: Answer = end.value
-                    return answer
-                if step == "asked":
-                    before_body()
 
     def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
         """Hand one mail over, step by step; the body goes when it is gone on with after `asked`.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from golden import compare
+from hooked_hand_over import delivered
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from smtp_server import smtp_server
@@ -100,7 +101,7 @@ def test_a_mail_arrives_at_a_mail_server_as_it_was_built() -> None:
     raw = built()
 
     with smtp_server() as server, SmtpSession("localhost", server.port, tls="none") as session:
-        answer = session.deliver("keys@nordlys.example", "ase@fjordfisk.example", raw, lambda: None)
+        answer = delivered(session, "keys@nordlys.example", "ase@fjordfisk.example", raw)
 
     assert answer == Delivered("2.0.0 Queued as 4711")
     assert [mail.raw for mail in server.received] == [raw]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from hooked_hand_over import delivered
 
 from jobs.smtp_session import Answer, AnswerLost, BadAddress, Delivered, SmtpSession, StopRun, Timeouts, TryLater
 
@@ -81,7 +82,7 @@ def server(verb: str = "", fault: Fault | None = None, times: int = 9, **replies
 
 def deliver(told: Conversation, timeouts: Timeouts = IMPATIENT) -> Answer:
     with SmtpSession("127.0.0.1", told.port, tls="none", timeouts=timeouts) as session:
-        return session.deliver("keys@fjord.example", "ase@x.example", b"Hello\r\n", lambda: None)
+        return delivered(session, "keys@fjord.example", "ase@x.example", b"Hello\r\n")
 
 
 def hang(_client: socket.socket, over: threading.Event) -> None:
@@ -142,7 +143,7 @@ def test_a_server_that_takes_the_mail_and_hangs_up_has_taken_it() -> None:
         server("dot", take_and_go, times=1) as told,
         SmtpSession("127.0.0.1", told.port, tls="none", timeouts=IMPATIENT) as session,
     ):
-        answers = [session.deliver("k@x.example", "a@x.example", b"Hello\r\n", lambda: None) for _ in range(2)]
+        answers = [delivered(session, "k@x.example", "a@x.example", b"Hello\r\n") for _ in range(2)]
 
     assert answers == [Delivered("2.0.0 taken")] * 2
     assert len(told.mails) == 2
@@ -185,7 +186,7 @@ def test_a_server_that_wants_the_body_though_it_refused_the_recipient_never_gets
         server(RCPT=b"550 5.1.1 no\r\n") as told,
         SmtpSession("127.0.0.1", told.port, tls="none", timeouts=IMPATIENT) as session,
     ):
-        answers = [session.deliver("k@x.example", "a@x.example", b"Hello\r\n", pytest.fail) for _ in range(2)]
+        answers = [delivered(session, "k@x.example", "a@x.example", b"Hello\r\n", pytest.fail) for _ in range(2)]
 
     assert answers == [BadAddress(550, "5.1.1 no")] * 2
     assert told.mails == []
@@ -198,7 +199,7 @@ def test_between_two_mails_that_were_taken_nothing_is_said() -> None:
         SmtpSession("127.0.0.1", told.port, tls="none", timeouts=IMPATIENT) as session,
     ):
         for _ in range(2):
-            session.deliver("k@x.example", "a@x.example", b"Hello\r\n", lambda: None)
+            delivered(session, "k@x.example", "a@x.example", b"Hello\r\n")
 
     assert "RSET" not in [line[:4] for line in told.lines]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 import trustme
+from hooked_hand_over import delivered
 from smtp_server import canned_server, smtp_server
 
 from jobs.smtp_answers import refused, shown
@@ -45,7 +46,7 @@ def handed_over(*script: str) -> tuple[Answer, int, int, int]:
             if script[-1] == "drop before dot":
                 assert server.dropped.wait(5)
 
-        answer = session.deliver(SENDER, KARI, MAIL, before_body)
+        answer = delivered(session, SENDER, KARI, MAIL, before_body)
         return answer, len(asked), len(server.received), server.connections
 
 
@@ -102,15 +103,15 @@ def test_when_the_caller_cannot_write_down_that_the_body_goes_it_does_not_go() -
 
     with smtp_server() as server, plain(server.port) as session:
         with pytest.raises(ConnectionError, match="the store is gone"):
-            session.deliver(SENDER, KARI, MAIL, before_body)
-        assert session.deliver(SENDER, KARI, MAIL, lambda: None) == Delivered("2.0.0 Queued as 4711")
+            delivered(session, SENDER, KARI, MAIL, before_body)
+        assert delivered(session, SENDER, KARI, MAIL) == Delivered("2.0.0 Queued as 4711")
 
     assert (len(server.received), server.connections) == (1, 2)
 
 
 def test_the_server_gets_sender_recipient_and_every_byte_as_they_were() -> None:
     with smtp_server() as server, plain(server.port) as session:
-        session.deliver(SENDER, KARI, b".\n..\n.x\r\nno end", lambda: None)
+        delivered(session, SENDER, KARI, b".\n..\n.x\r\nno end")
 
     received = server.received[0]
     assert (received.sender, received.recipient, received.raw) == (SENDER, KARI, b".\r\n..\r\n.x\r\nno end\r\n")
@@ -118,7 +119,7 @@ def test_the_server_gets_sender_recipient_and_every_byte_as_they_were() -> None:
 
 def test_a_refused_mail_does_not_spoil_the_next_one_on_the_same_connection() -> None:
     with smtp_server("550 rcpt", "552 dot", "450 rcpt", "ok") as server, plain(server.port) as session:
-        answers = [type(session.deliver(SENDER, KARI, MAIL, lambda: None)).__name__ for _ in range(4)]
+        answers = [type(delivered(session, SENDER, KARI, MAIL)).__name__ for _ in range(4)]
 
     assert answers == ["BadAddress", "StopRun", "TryLater", "Delivered"]
     assert server.connections == 1
@@ -126,7 +127,7 @@ def test_a_refused_mail_does_not_spoil_the_next_one_on_the_same_connection() -> 
 
 def test_a_connection_serves_a_hundred_mails() -> None:
     with smtp_server() as server, plain(server.port) as session:
-        answers = {session.deliver(SENDER, KARI, MAIL, lambda: None) for _ in range(101)}
+        answers = {delivered(session, SENDER, KARI, MAIL) for _ in range(101)}
 
     assert answers == {Delivered("2.0.0 Queued as 4711")}
     assert (len(server.received), server.connections) == (101, 2)
@@ -135,7 +136,7 @@ def test_a_connection_serves_a_hundred_mails() -> None:
 def test_what_goes_wrong_with_the_farewell_does_not_matter() -> None:
     said = [b"220 hi\r\n", b"250 hi\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"", b"250 taken\r\n"]
     with canned_server(*said) as port, plain(port) as session:
-        assert session.deliver(SENDER, KARI, b"x\r\n", lambda: None) == Delivered("taken")
+        assert delivered(session, SENDER, KARI, b"x\r\n") == Delivered("taken")
 
 
 def test_a_server_that_is_not_there_is_tried_later() -> None:
@@ -162,13 +163,13 @@ def test_a_server_that_is_not_there_is_tried_later() -> None:
 )
 def test_a_server_that_greets_oddly_gets_no_mail(said: list[bytes], answer: Answer) -> None:
     with canned_server(*said, hang_up=False) as port, plain(port, Timeouts(0.3, 0.3, 0.3, 5)) as session:
-        assert session.deliver(SENDER, KARI, MAIL, pytest.fail) == answer
+        assert delivered(session, SENDER, KARI, MAIL, pytest.fail) == answer
 
 
 def test_a_mail_takes_no_longer_than_it_may_however_patient_each_step_is() -> None:
     patient = Timeouts(connect=5, command=60, dot=60, offer=0.2)
     with canned_server(b"220 hi\r\n", hang_up=False) as port, plain(port, patient) as session:
-        assert session.deliver(SENDER, KARI, MAIL, pytest.fail) == TryLater("greeting", 0, GONE, of_relay=True)
+        assert delivered(session, SENDER, KARI, MAIL, pytest.fail) == TryLater("greeting", 0, GONE, of_relay=True)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,8 @@ def test_a_mail_takes_no_longer_than_it_may_however_patient_each_step_is() -> No
 )
 def test_an_address_that_could_say_more_than_an_address_is_never_said(address: str) -> None:
     with smtp_server() as server, plain(server.port) as session:
-        assert isinstance(session.deliver(SENDER, address, MAIL, pytest.fail), BadAddress)
-        assert isinstance(session.deliver(address, KARI, MAIL, pytest.fail), StopRun)
+        assert isinstance(delivered(session, SENDER, address, MAIL, pytest.fail), BadAddress)
+        assert isinstance(delivered(session, address, KARI, MAIL, pytest.fail), StopRun)
 
     assert server.connections == 0
 
@@ -216,7 +217,7 @@ def test_a_verified_server_gets_the_password_and_the_mail(
         SmtpSession("localhost", server.port, tls=tls, user="keys", password="s3cret", ca_file=ca_file) as session,
     ):
         assert session.check() is None
-        assert session.deliver(SENDER, KARI, MAIL, lambda: None) == Delivered("2.0.0 Queued as 4711")
+        assert delivered(session, SENDER, KARI, MAIL) == Delivered("2.0.0 Queued as 4711")
 
     assert (len(server.received), server.connections) == (1, 1)
 
@@ -229,7 +230,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_nothing(
         smtp_server(tls=tls, certificate=certificate_for("localhost"), login=("keys", "s3cret")) as server,
         SmtpSession("localhost", server.port, tls=tls, user="keys", password="s3cret", timeouts=PATIENCE) as session,
     ):
-        answer = session.deliver(SENDER, KARI, MAIL, pytest.fail)
+        answer = delivered(session, SENDER, KARI, MAIL, pytest.fail)
 
     text = "The certificate of the mail server localhost is not trusted: unable to get local issuer certificate"
     assert answer == StopRun("tls", 0, text)
@@ -241,7 +242,7 @@ def test_a_certificate_for_another_name_gets_nothing(ca_file: Path, certificate_
         smtp_server(tls="starttls", certificate=certificate_for("mail.example")) as server,
         SmtpSession("localhost", server.port, tls="starttls", ca_file=ca_file, timeouts=PATIENCE) as session,
     ):
-        answer = session.deliver(SENDER, KARI, MAIL, pytest.fail)
+        answer = delivered(session, SENDER, KARI, MAIL, pytest.fail)
 
     assert isinstance(answer, StopRun)
     assert "not valid for 'localhost'" in answer.text
@@ -252,7 +253,7 @@ def test_a_server_that_offers_no_starttls_gets_nothing(ca_file: Path) -> None:
         smtp_server() as server,
         SmtpSession("localhost", server.port, tls="starttls", ca_file=ca_file, timeouts=PATIENCE) as session,
     ):
-        answer = session.deliver(SENDER, KARI, MAIL, pytest.fail)
+        answer = delivered(session, SENDER, KARI, MAIL, pytest.fail)
 
     text = "The mail server localhost does not offer STARTTLS; set tls to implicit, or use another port."
     assert answer == StopRun("tls", 0, text)
