@@ -19,6 +19,7 @@ FARTHEST_APART = timedelta(minutes=10)
 APART = timedelta(seconds=30)  # by which the clocks of two machines may differ without a word
 MOST_MISSED = 366  # periods recorded as missed after a long downtime
 MOST_OWED = 24  # periods caught up in one pass; the next pass goes on
+_TOGETHER = 20  # jobs in a scope that are written down at once
 
 ServerClock = Callable[[], datetime | None]
 Verdict = Literal["believed", "back", "leap", "apart"]
@@ -120,8 +121,10 @@ class Planner:
         if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
         choices = installation.get()
+        unplanned = self._unplanned(now, choices)
         planned = sum(
-            self._plan_job(each, now, choices, hold=verdict == "leap") for each in self._unplanned(now, choices)
+            self._plan_some(unplanned[start : start + _TOGETHER], now, choices, hold=verdict == "leap")
+            for start in range(0, len(unplanned), _TOGETHER)
         )
         if verdict == "believed":
             clock_seen.advance(now, seen)
@@ -150,16 +153,18 @@ class Planner:
                 found.append(_Unplanned(job, scope, latest, Known(newest=known.period), known.are_older_due))
         return found
 
-    def _plan_job(self, each: _Unplanned, now: datetime, choices: Installation, *, hold: bool) -> int:
-        job, scope = each.job, each.scope
-        found = owed(job, scope, now, each.known, choices)
+    def _plan_some(self, some: Sequence[_Unplanned], now: datetime, choices: Installation, *, hold: bool) -> int:
+        lacking = [owed(each.job, each.scope, now, each.known, choices) for each in some]
+        found = [run for of_one in lacking for run in of_one]
         if hold:
             return runs.plan(_held(found), now)
         changed = runs.plan(found, now)
-        if each.are_older_due:
-            runs.give_up_older(job.name, scope.name, each.latest, now)
-        if len(found) < MOST_OWED or job.catch_up != "every":
-            self._planned[job.name, scope.name] = (each.latest, scope.since)
+        for each, of_one in zip(some, lacking, strict=True):
+            job, scope = each.job, each.scope
+            if each.are_older_due:
+                runs.give_up_older(job.name, scope.name, each.latest, now)
+            if len(of_one) < MOST_OWED or job.catch_up != "every":
+                self._planned[job.name, scope.name] = (each.latest, scope.since)
         return changed
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from store.database import backend, run_sql, session, writing
+from store.database import backend, run_alone, run_sql, session, writing
 from store.fields import instant, seconds
 
 _EVERY = timedelta(minutes=1)  # often enough to notice a clock put back, seldom enough to cost nothing
@@ -31,8 +31,8 @@ def advance(now: datetime, seen: datetime | None) -> None:
         INSERT INTO clock_seen (id, max_seen) VALUES (1, ?)
         ON CONFLICT (id) DO UPDATE SET max_seen = excluded.max_seen WHERE clock_seen.max_seen < excluded.max_seen
     """
-    with session(), writing():
-        run_sql(text, (seconds(now),))
+    with session():
+        run_alone(text, (seconds(now),))
 
 
 def set_to(now: datetime) -> None:

@@ -176,16 +176,41 @@ def first_row(text: str, values: Sequence[Any]) -> Any:
 
 def run_many(text: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run one statement, written as for run_sql, with each row's values."""
-    if rows:
+    if len(rows) == 1:  # without what the driver does to send many
+        run_sql(text, rows[0])
+    elif rows:
         with exception_wrapper:  # peewee's: what a driver says reads the same for both
             db.connection().cursor().executemany(text_for_backend(text), rows)  # type: ignore[no-untyped-call]
+
+
+def row_behind_lock(lock: int, text: str) -> Any:
+    """The first row of a statement without values, read when no other PostgreSQL transaction holds this advisory lock.
+
+    The lock is kept to the end of the transaction, which must be open. Both go to the server in one trip, and are two
+    statements: one that waited for the lock itself would read as of before it waited. SQLite's one writer needs none.
+    """
+    if backend() == "sqlite":
+        return run_sql(text).fetchone()
+    with exception_wrapper:
+        cursor = _proxy.obj.cursor().execute(f"SELECT pg_advisory_xact_lock({lock:d}); {text}")
+        cursor.nextset()
+        return cursor.fetchone()
 
 
 def one_of(numbers: Sequence[int]) -> tuple[str, list[Any]]:
     """What follows a column that is to be one of these numbers, and the values that go with it."""
     if backend() == "sqlite":
-        return f"IN ({', '.join('?' * len(numbers))})", [*numbers]
+        return one_of_few(numbers)
     return "= ANY (CAST(? AS BIGINT[]))", [[*numbers]]
+
+
+def one_of_few(numbers: Sequence[int]) -> tuple[str, list[Any]]:
+    """The same for some ten numbers in a statement of many tables that is run again and again.
+
+    PostgreSQL keeps one plan for each count of them. For an array, which may be of any length, it plans anew each time,
+    and that can take three times as long as to run it.
+    """
+    return f"IN ({', '.join('?' * len(numbers))})", [*numbers]
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from store.actors import Actor
-from store.database import backend, db, run_many, run_sql, session
+from store.database import db, row_behind_lock, run_many, session
 from store.fields import canonical, seconds
 from store.tables import Event
 
@@ -35,9 +35,7 @@ def append(actor: Actor, now: datetime, facts: Iterable[Fact]) -> None:
     """Write one event for each fact, in order. Must run inside the transaction of the change."""
     if not db.in_transaction():
         raise RuntimeError("An event is written in the transaction of its change.")
-    if backend() == "postgresql":
-        run_sql("SELECT pg_advisory_xact_lock(?)", (_CHAIN_LOCK,))
-    last = run_sql("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+    last = row_behind_lock(_CHAIN_LOCK, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1")
     seq, link = (int(last[0]), str(last[1])) if last else (0, "")
     rows: list[tuple[Any, ...]] = []
     for fact in facts:

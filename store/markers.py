@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from store import companies, sandbox_holds, sandbox_mails
 from store.actors import Actor, require
 from store.change import Change, change
-from store.database import backend, run_many, run_sql, session, transact, writing
+from store.database import backend, run_alone, run_many, run_sql, session, transact, writing
 from store.errors import Refused
 from store.fields import instant, seconds
 from store.mail_contexts import instant_text
@@ -56,6 +56,7 @@ class _Marker:
     token: str | None
     claimed_by: str | None
     message: str | None
+    quarantined: bool  # its company's sandbox
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def claim(
 
     def take() -> list[Claim]:
         require(actor, "sandbox.refresh", None)
-        return_expired(now)
+        run_sql(_RETURN, (seconds(now),))
         query = _NEXT + (" FOR UPDATE OF m SKIP LOCKED" if backend() == "postgresql" else "")
         taken, rows = [], []
         most = min(limit, _left(at_once)) if at_once else limit
@@ -154,8 +155,8 @@ def put_back(actor: Actor, token: str) -> None:
 
 def return_expired(now: datetime) -> int:
     """Let go of claims whose lease is over: due again, or missed where a newer night has been marked since."""
-    with session(), writing():
-        return int(run_sql(_RETURN, (seconds(now),)).rowcount)
+    with session():
+        return run_alone(_RETURN, (seconds(now),))
 
 
 def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | None) -> None:
@@ -168,6 +169,7 @@ def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | Non
         _finish(made, marker, "failed", message, failures=failures)
     if too_many:
         sandbox_holds.quarantine(made, marker.company_id, failures)
+        marker.quarantined = True
     if not retried:
         reason = f"sandbox_failed:{marker.id}:{marker.attempt}"
         told = failures if too_many else 0
@@ -202,7 +204,7 @@ def _report(marker: _Marker) -> Report:
         state=marker.state,
         failures=marker.failures or 0,
         due_at=marker.due_at if marker.state == "due" else None,
-        quarantined=sandbox_holds.is_quarantined(marker.company_id),
+        quarantined=bool(marker.quarantined),
     )
 
 
@@ -237,10 +239,10 @@ def _lost() -> LeaseLost:
 
 _MARKER = """
     SELECT m.id, m.company_id, c.external_id, m.night, m.due_at, m.state, m.attempt, m.failures, m.token, m.claimed_by,
-           m.message
+           m.message, EXISTS ({quarantined})
       FROM refresh_marker m JOIN company c ON c.id = m.company_id
      WHERE m.id = ?
-"""
+""".replace("{quarantined}", sandbox_holds.quarantined("m.company_id"))
 
 # The list of states is that of the partial index; SQLite uses it only where it stands word for word.
 _NEXT = """

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from store import due_notices, notice_mails
-from store.database import backend, one_of, run_sql, session, transact, writing
+from store.database import backend, one_of, one_of_few, run_sql, session, transact, writing
 from store.due_notices import MOST_NAMED, REACHES, Owing, noticed, owing
 from store.errors import KeydeskError
 from store.fields import canonical, instant, seconds
@@ -146,7 +146,7 @@ def truths(emails: Sequence[Email]) -> dict[int, list[Any]]:
     """What is to be known of the keys of these mails, by the mail, for those who confirm them at once."""
     found: dict[int, list[Any]] = {email.id: [] for email in emails if email.kind in DIGESTS}
     if found:
-        named, ids = one_of(list(found))
+        named, ids = one_of_few(list(found))
         for email_id, *row in run_sql(_TRUTH.replace("{mails}", named), ids):
             found[email_id].append(row)
     return found

@@ -5,9 +5,9 @@ a worker that lost its lease changes nothing. What a crash leaves in `handing-ov
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from store import sent_record
@@ -29,6 +29,8 @@ _NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was
 _REPLY_LIMIT = 600
 _CLAIM_LOST = "Another worker has taken this mail over; nothing was changed."
 _IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
+
+_Change = tuple[str, Sequence[Any]]  # a statement that gives the ids of the mails it has changed, and its values
 
 
 class ClaimLost(KeydeskError):
@@ -66,17 +68,21 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
 
     With `per_minute` no more are claimed, by all owners together, than may be handed over in this minute.
     """
+    instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
 
     def take() -> list[Email]:
         most = min(limit, _left_of_minute(per_minute, now)) if per_minute else limit
         query = _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else "")
-        instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
         ids = [int(row[0]) for row in run_sql(query, (*instants, most)).fetchall()] if most else []
+        if not ids:
+            return []
         these, named = one_of(ids)
         run_sql(f"{_TAKE} {these}", (owner, seconds(now + lease), *named))
         return _read(ids)
 
     with session():
+        if run_sql(_NEXT, (*instants, 1)).fetchone() is None:  # a quiet worker never takes the write lock
+            return []
         return transact(take)
 
 
@@ -111,8 +117,11 @@ def hand_over(
     One transaction. Gives those of both that are not the owner's any more: nothing was changed about them, and their
     bodies must not go.
     """
-    with session(), writing() if going and taken else nullcontext():
-        return _gone_and_taken(owner, lease, now, going, taken)
+    changes = [_sent(owner, taken)] if taken else []
+    if going:
+        changes.append(_goes(owner, lease, now, going))
+    with session():
+        return {*(each.email_id for each in going), *(each.email_id for each in taken)} - _changed_by(changes)
 
 
 def handing_over(email_id: int, owner: str, lease: timedelta, now: datetime, bound: Bound | None = None) -> None:
@@ -130,7 +139,7 @@ def sent(email_id: int, owner: str, reply: str, now: datetime) -> None:
 def all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
     """The relay has taken them. Gives those that are not the owner's any more."""
     with session():
-        return _all_sent(owner, taken)
+        return {each.email_id for each in taken} - _changed_by([_sent(owner, taken)])
 
 
 def sent_before(email_id: int, owner: str, at: datetime) -> None:
@@ -203,9 +212,12 @@ def bury(owner: str, now: datetime) -> list[int]:
 
 
 def _ambiguous(query: str, value: int | str, now: datetime) -> list[int]:
-    with session(), writing():
-        found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
-        return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
+    with session():
+        if run_sql(query, (value,)).fetchone() is None:  # nor for this
+            return []
+        with writing():
+            found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
+            return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
 
 
 def _was_taken(email_id: int) -> bool:
@@ -295,17 +307,11 @@ def _kept(reply: str) -> str:
     return one_line(redact(reply), _REPLY_LIMIT)
 
 
-def _gone_and_taken(
-    owner: str, lease: timedelta, now: datetime, going: Sequence[Going], taken: Sequence[Taken]
-) -> set[int]:
-    not_ours = _all_sent(owner, taken) if taken else set()
+def _goes(owner: str, lease: timedelta, now: datetime, going: Sequence[Going]) -> _Change:
     rows = [(each.email_id, *_kept_of(each.bound, now)) for each in sorted(going, key=_by_id)]
-    if not rows:
-        return not_ours
     each = _GOING.replace("{bytes}", "BLOB" if backend() == "sqlite" else "BYTEA")
     query = _GOES.replace("{rows}", ", ".join([each] * len(rows)))
-    values = (seconds(now + lease), seconds(now), *(value for row in rows for value in row), owner)
-    return not_ours | ({row[0] for row in rows} - _returned(query, values))
+    return query, [seconds(now + lease), seconds(now), *chain.from_iterable(rows), owner]
 
 
 def _kept_of(bound: Bound | None, now: datetime) -> tuple[str | None, bytes | None, int | None]:
@@ -314,11 +320,9 @@ def _kept_of(bound: Bound | None, now: datetime) -> tuple[str | None, bytes | No
     return bound.subject[:256], bound.message, seconds(now + _RELAY_REMEMBERS) if bound.folds else None
 
 
-def _all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
-    query = _SENT.replace("{rows}", ", ".join([_TAKEN] * len(taken)))
-    ordered = sorted(taken, key=_by_id)
-    values = [value for each in ordered for value in (each.email_id, _kept(each.reply), seconds(each.at))]
-    return {each.email_id for each in taken} - _returned(query, (*values, owner))
+def _sent(owner: str, taken: Sequence[Taken]) -> _Change:
+    rows = [(each.email_id, _kept(each.reply), seconds(each.at)) for each in sorted(taken, key=_by_id)]
+    return _SENT.replace("{rows}", ", ".join([_TAKEN] * len(rows))), [*chain.from_iterable(rows), owner]
 
 
 def _by_id(each: Going | Taken) -> int:
@@ -326,9 +330,21 @@ def _by_id(each: Going | Taken) -> int:
     return each.email_id
 
 
-def _returned(query: str, values: tuple[Any, ...]) -> set[int]:
-    """The ids of the rows that one statement has changed."""
-    return {int(row[0]) for row in rows_alone(query, values)}
+def _changed_by(changes: Sequence[_Change]) -> set[int]:
+    """The mails that these have changed, all in one transaction; on PostgreSQL in one trip."""
+    if len(changes) == 1 or backend() == "postgresql":
+        return {int(row[0]) for row in rows_alone(*_as_one(changes))}
+    with writing():
+        return {int(row[0]) for query, values in changes for row in rows_alone(query, values)}
+
+
+def _as_one(changes: Sequence[_Change]) -> _Change:
+    """One statement of them all, for a database that takes a change as a part of another."""
+    if len(changes) == 1:
+        return changes[0]
+    parts = ", ".join(f"part_{place} AS ({query})" for place, (query, _) in enumerate(changes))
+    ids = " UNION ALL ".join(f"SELECT id FROM part_{place}" for place in range(len(changes)))  # noqa: S608 - ours
+    return f"WITH {parts} {ids}", [*chain.from_iterable(values for _, values in changes)]
 
 
 def _changed(text: str, values: tuple[Any, ...]) -> None:

@@ -17,7 +17,7 @@ from peewee import Case, fn
 from store import clock_seen
 from store.actors import Actor
 from store.change import change
-from store.database import backend, run_alone, run_sql, session, transact, writing
+from store.database import backend, rows_alone, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound, Refused
 from store.fields import canonical, instant, seconds
 from store.tables import Run
@@ -25,6 +25,7 @@ from store.tables import Run
 LEASE = timedelta(minutes=5)
 LONGEST_WAIT = timedelta(hours=1)
 _NEVER_SO_LATE = timedelta(hours=2)  # no lease and no wait ends later; what says so was written by a clock gone wrong
+_ROWS_A_STATEMENT = 500
 EVERYWHERE = "all"  # the scope of a job for which the time zone does not matter
 
 
@@ -76,7 +77,7 @@ class RunRow:
 # A held run is due by itself once time really gets there.
 _PLAN = """
     INSERT INTO run (job, scope, period, state, bounds, attempt, planned_at, not_before, finished_at)
-    VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)
+    VALUES {rows}
     ON CONFLICT (job, scope, period) DO UPDATE
     SET state = excluded.state, not_before = excluded.not_before, finished_at = excluded.finished_at
     WHERE run.state = 'held' AND excluded.state <> 'held'
@@ -84,21 +85,25 @@ _PLAN = """
 
 
 def plan(planned: Iterable[Planned], now: datetime) -> int:
-    """Put the runs into the ledger and give how many rows that changed. One that is there already stays as it is."""
-    ordered = sorted(planned, key=lambda each: (each.job, each.scope, each.period))
+    """Put the runs into the ledger and give how many rows that changed. One that is there already stays as it is.
 
-    def insert() -> int:
-        changed = 0
-        for each in ordered:
-            finished = seconds(now) if each.state == "missed" else None
-            values = (each.job, each.scope, each.period, each.state, canonical(each.bounds))
-            changed += run_sql(_PLAN, (*values, seconds(now), seconds(each.not_before), finished)).rowcount
-        return changed
+    Of a job's periods the older are written before the newer, so that what a crash leaves has no gap.
+    """
+    rows = [
+        (
+            *(each.job, each.scope, each.period, each.state, canonical(each.bounds), 0),
+            *(seconds(now), seconds(each.not_before), seconds(now) if each.state == "missed" else None),
+        )
+        for each in sorted(planned, key=lambda each: (each.job, each.scope, each.period))
+    ]
 
-    if not ordered:
-        return 0
+    changed = 0
     with session():
-        return transact(insert)
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            some = rows[start : start + _ROWS_A_STATEMENT]
+            text = _PLAN.replace("{rows}", ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(some)))
+            changed += run_alone(text, [*chain.from_iterable(some)])
+    return changed
 
 
 def give_up_older(job: str, scope: str, period: str, now: datetime) -> int:
@@ -108,8 +113,8 @@ def give_up_older(job: str, scope: str, period: str, now: datetime) -> int:
                        owner = NULL, lease_until = NULL
         WHERE job = ? AND scope = ? AND period < ? AND {_GIVEN_UP}
     """  # noqa: S608 - ours
-    with session(), writing():
-        return int(run_sql(text, (seconds(now), job, scope, period, seconds(now))).rowcount)
+    with session():
+        return run_alone(text, (seconds(now), job, scope, period, seconds(now)))
 
 
 _GIVEN_UP = "(state IN ('due', 'held') OR (state = 'running' AND lease_until < ?))"
@@ -185,22 +190,18 @@ def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEA
     which = (seconds(now), never, seconds(now), never, *jobs)
     taken = (owner, seconds(now + lease), seconds(now))
 
-    def take() -> RunRow | None:
+    with session():
+        if not jobs or run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
+            return None
         if backend() == "postgresql":
             text = (
                 f"WITH one AS MATERIALIZED ({wanted} FOR UPDATE OF ready SKIP LOCKED) "
                 f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING {_COLUMNS}"
             )
-            found = run_sql(text, (*which, *taken)).fetchall()
+            found = rows_alone(text, (*which, *taken))
         else:
-            text = f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING {_COLUMNS}"
-            found = run_sql(text, (*taken, *which)).fetchall()
+            found = rows_alone(f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING {_COLUMNS}", (*taken, *which))
         return _read(found[0]) if found else None
-
-    with session():
-        if not jobs or run_sql(wanted, which).fetchone() is None:  # a quiet worker never takes the write lock
-            return None
-        return transact(take)
 
 
 def claimable(jobs: int) -> str:
@@ -265,8 +266,8 @@ def put_back(owner: str) -> int:
         "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL "
         "WHERE state IN ('due', 'running') AND state = 'running' AND owner = ?"
     )
-    with session(), writing():
-        return int(run_sql(text, (owner,)).rowcount)
+    with session():
+        return run_alone(text, (owner,))
 
 
 def return_leases(now: datetime) -> int:
@@ -275,22 +276,22 @@ def return_leases(now: datetime) -> int:
         "UPDATE run SET state = 'due', owner = NULL, lease_until = NULL "
         "WHERE state IN ('due', 'running') AND state = 'running' AND (lease_until < ? OR lease_until > ?)"
     )
-    with session(), writing():
-        return int(run_sql(text, (seconds(now), seconds(now + _NEVER_SO_LATE))).rowcount)
+    with session():
+        return run_alone(text, (seconds(now), seconds(now + _NEVER_SO_LATE)))
 
 
 def forget(job: str, before: datetime) -> int:
     """Delete the closed runs of a job that was finished before an instant. Gives how many rows."""
     text = "DELETE FROM run WHERE job = ? AND state IN ('done', 'missed', 'failed') AND finished_at < ?"
-    with session(), writing():
-        return int(run_sql(text, (job, seconds(before))).rowcount)
+    with session():
+        return run_alone(text, (job, seconds(before)))
 
 
 def reopen(run_id: int, now: datetime) -> bool:
     """Make a done run due again because there is more for it to do. False when it was not done any more."""
     text = "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL WHERE id = ? AND state = 'done'"
-    with session(), writing():
-        return bool(run_sql(text, (seconds(now), run_id)).rowcount)
+    with session():
+        return bool(run_alone(text, (seconds(now), run_id)))
 
 
 def _close(run: RunRow, rows: int | None, now: datetime) -> None:

@@ -136,10 +136,10 @@ def standing(company_id: int) -> dict[str, SandboxHold]:
         }
 
 
-def is_quarantined(company_id: int) -> bool:
-    """Whether the company's sandbox is in quarantine now."""
-    with session():
-        return run_sql(_QUARANTINED, (company_id,)).fetchone() is not None
+def quarantined(company: str) -> str:
+    """For other statements: finds something when the sandbox of a company, an SQL expression, is in quarantine now."""
+    standing = "h.kind = 'quarantine' AND h.ended_at IS NULL"
+    return f"SELECT 1 FROM sandbox_hold h WHERE h.company_id = {company} AND {standing}"  # noqa: S608 - ours
 
 
 def counts() -> dict[str, int]:
@@ -214,7 +214,6 @@ _QUARANTINE = """
     INSERT INTO sandbox_hold (company_id, kind, reason, started_at, started_by) VALUES (?, 'quarantine', ?, ?, ?)
     ON CONFLICT (company_id, kind) WHERE ended_at IS NULL DO NOTHING
 """
-_QUARANTINED = "SELECT 1 FROM sandbox_hold WHERE company_id = ? AND kind = 'quarantine' AND ended_at IS NULL"
 _COUNTS = """
     SELECT h.kind, count(*) FROM sandbox_hold h JOIN company c ON c.id = h.company_id
      WHERE h.ended_at IS NULL AND c.deactivated_at IS NULL GROUP BY h.kind

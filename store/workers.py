@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from store.database import backend, run_sql, session, writing
+from store.database import backend, run_alone, run_sql, session, writing
 from store.errors import Refused
 from store.fields import seconds
 from store.tables import Worker
@@ -124,8 +124,8 @@ def is_running(pid: int) -> bool:
 def tick(name: str, now: datetime, error: str | None = None) -> None:
     """Say that the worker is alive, and its last error; None leaves the one before standing."""
     text = "UPDATE worker SET last_tick = ?, last_error = COALESCE(?, last_error) WHERE name = ?"
-    with session(), writing():
-        run_sql(text, (seconds(now), error, name))
+    with session():
+        run_alone(text, (seconds(now), error, name))
 
 
 def stop(name: str, now: datetime) -> None:
@@ -148,5 +148,5 @@ def alive(now: datetime) -> list[Worker]:
 
 def forget(before: datetime) -> int:
     """Delete the workers that were last heard of before an instant. Gives how many rows."""
-    with session(), writing():
-        return int(run_sql("DELETE FROM worker WHERE last_tick < ?", (seconds(before),)).rowcount)
+    with session():
+        return run_alone("DELETE FROM worker WHERE last_tick < ?", (seconds(before),))

@@ -19,9 +19,14 @@ class ZoneInUse:
 def in_use() -> list[ZoneInUse]:
     """Each zone with a company, since its first company was there or the store was set up, whichever came later."""
     with session():
-        found = run_sql(
-            "SELECT time_zone, min(created_at) FROM company GROUP BY time_zone ORDER BY time_zone"
-        ).fetchall()
-        begun = run_sql("SELECT at FROM event WHERE act = 'installation.set-up' ORDER BY seq LIMIT 1").fetchone()
-    set_up_at = int(begun[0]) if begun else 0
-    return [ZoneInUse(name, name, instant(max(set_up_at, since))) for name, since in found]
+        found = run_sql(_IN_USE).fetchall()
+    return [ZoneInUse(name, name, instant(max(set_up_at or 0, since))) for name, since, set_up_at in found]
+
+
+# The set-up is the first event of a store.
+_IN_USE = """
+    SELECT time_zone, min(created_at), (SELECT at FROM event WHERE seq = 1 AND act = 'installation.set-up')
+      FROM company
+     GROUP BY time_zone
+     ORDER BY time_zone
+"""
