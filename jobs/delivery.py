@@ -9,7 +9,7 @@ For each mail, in this order, and the order matters:
 
 A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/outgoing.py). As many mails as there
 are connections are taken through this side by side: one transaction records that their bodies go, and that those before
-them were taken.
+them were taken. While the relay makes up its mind about them, the next are written.
 """
 
 import hashlib
@@ -52,6 +52,7 @@ _WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 
 _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
+_TRUE_FOR: Final = timedelta(seconds=10)  # what was written longer ago is asked again whether it is true
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
 
 
@@ -108,7 +109,7 @@ def deliver_slice(
             post = _Post(ours, sessions, sender, clock, owner, relay, outcome, log, chosen, is_restored, beside)
             waiting = deque(mails)
             try:
-                while waiting and not (stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE):
+                while post.has_more(waiting) and not (stopping() or outcome.stopped or clock() - now > _LONGEST_SLICE):
                     post.deliver(waiting)
             finally:
                 post.settle()
@@ -146,26 +147,47 @@ class _Post:
     is_on_disk: bool = True  # all of the record, or on its way there:
     syncing: Future[None] | None = None
     truths: dict[int, list[Any]] = field(default_factory=dict)  # of the next mails
+    written: list[tuple[Email, Ready]] = field(default_factory=list)  # the next, and when:
+    written_at: datetime | None = None
+
+    def has_more(self, waiting: deque[Email]) -> bool:
+        """Whether there is a mail left, written or not."""
+        return bool(self.written or waiting)
 
     def deliver(self, waiting: deque[Email]) -> None:
         """The next mails, one for each connection, whatever becomes of them; who finds none waits again."""
-        self.truths = notices.truths(list(islice(waiting, len(self.sessions))))
+        if not self._are_still_true():
+            waiting.extendleft(mail for mail, _ in reversed(self.written))
+            self._write_next(waiting)
         side_by_side: list[HandOver] = []
-        while waiting and len(side_by_side) < len(self.sessions):
-            mail = waiting.popleft()
-            ready = self._ready(mail)
-            if ready is not None:
-                session = self.sessions[len(side_by_side)]
-                steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
-                side_by_side.append(HandOver(mail, ready, session, steps))
+        for (mail, ready), session in zip(self.written, self.sessions, strict=False):
+            steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
+            side_by_side.append(HandOver(mail, ready, session, steps))
         try:
             told = offer(side_by_side, are_new=self.lines.are_new)
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
             waiting.extendleft(each.mail for each in reversed(left_out))
-            self._hand_over([each for each in told if each not in left_out])
+            self.written = []
+            self._hand_over([each for each in told if each not in left_out], waiting)
         finally:
             for each in side_by_side:
                 each.steps.close()
+
+    def _are_still_true(self) -> bool:
+        """Whether there are written mails, for the connections that there are, and they are as good as new."""
+        if self.written_at is None or not 0 < len(self.written) <= len(self.sessions):
+            return False
+        return timedelta() <= self.clock() - self.written_at <= _TRUE_FOR
+
+    def _write_next(self, waiting: deque[Email]) -> None:
+        """Write mails, one for each connection."""
+        self.written, self.written_at = [], self.clock()
+        self.truths = notices.truths(list(islice(waiting, len(self.sessions))))
+        while waiting and len(self.written) < len(self.sessions):
+            mail = waiting.popleft()
+            ready = self._ready(mail)
+            if ready is not None:
+                self.written.append((mail, ready))
 
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
@@ -246,13 +268,18 @@ class _Post:
         if self.log is not None:
             self.log.say(fact, level, **more)
 
-    def _hand_over(self, offered: Sequence[HandOver]) -> None:
+    def _hand_over(self, offered: Sequence[HandOver], waiting: deque[Email]) -> None:
         """The bodies go together; each answer is known as it comes, whatever goes wrong with another."""
         self._judge(offered)
         going = self._bodies_go([each for each in offered if each.answer is None])
         faults: list[Exception] = []
         for each in going:
             each.go_on("gone")
+        try:
+            if going and not self.outcome.stopped:
+                self._write_next(waiting)
+        except Exception as error:  # noqa: BLE001 - raised below, once these are heard
+            faults.append(error)
         while going:
             answered = first_answered(going)
             going = [each for each in going if each not in answered]
