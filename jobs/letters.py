@@ -221,6 +221,7 @@ def _environment(*, markup: bool) -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        auto_reload=False,  # or it would look at the files' times for each mail
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -249,8 +250,21 @@ def _environment(*, markup: bool) -> Environment:
     made.globals["language"] = LANGUAGE
     made.globals["layout"] = f"_base/layout.{form}.j2"
     made.globals["ui"] = made.get_template(f"_base/ui.{form}.j2").module
-    made.globals["say"] = made.get_template("_base/say.j2").module
+    made.globals["say"] = _Remembered(made.get_template("_base/say.j2").module)
     return made
+
+
+class _Remembered:
+    """The macros of a template whose words depend on what they are given alone; most of a night's mails ask alike."""
+
+    def __init__(self, module: object) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        """The macro of that name, looked up once."""
+        macro: Callable[..., str] = lru_cache(maxsize=1024, typed=True)(getattr(self._module, name))
+        setattr(self, name, macro)
+        return macro
 
 
 def _speech(kind: type[str]) -> dict[str, Callable[..., str]]:

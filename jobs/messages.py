@@ -34,6 +34,7 @@ class Mailbox:
 
 _LINE: Final = 78  # RFC 5322 2.1.1
 _LONGEST_LINE: Final = 998
+_LINE_END: Final = b"\r\n"
 _ENCODED_WORD: Final = 64  # at most; beside the longest name of a header it fits the line
 _WORD_START, _WORD_END = "=?utf-8?q?", "?="
 _AS_IT_IS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)
@@ -119,9 +120,15 @@ def _put_together(headers: dict[str, Sequence[str]], letter: Letter, boundary: s
 
 def _quoted(content: str) -> bytes:
     """Quoted-printable: smtplib sends eight-bit bodies even to servers that do not take them."""
-    wanted = content.replace("\n", "\r\n").encode()
+    return b"".join(map(_quoted_line, content.split("\n")))[: -len(_LINE_END)]
+
+
+@lru_cache(maxsize=2048)
+def _quoted_line(line: str) -> bytes:
+    """One line and its end. Most lines of a mail are the layout's, the same in all."""
+    wanted = line.encode() + _LINE_END
     written = b2a_qp(wanted, istext=True)
-    if a2b_qp(written) != wanted or written.count(b"\n") != written.count(b"\r\n") or not written.isascii():
+    if a2b_qp(written) != wanted or written.count(b"\n") != written.count(_LINE_END) or not written.isascii():
         raise MessageWrong("A mail reads back with another text than was meant; it was not sent.")
     return written
 
