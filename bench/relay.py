@@ -1,10 +1,12 @@
-"""`python -m bench.relay`: a mail server on loopback that takes every mail and keeps none, as quickly as Python can.
+"""`python -m bench.relay KIND`: a mail server on loopback that takes every mail and keeps none.
 
-It says its port in one line and ends with its standard input. Both sides of a comparison speak with the same one. As
-every usual relay it takes commands in groups (RFC 2920), of which smtplib makes no use. With a number it takes so many
-milliseconds to answer to a body, as one does that first writes it to its disk, or that is not in the same house.
+It says its port in one line and ends with its standard input. Both sides of a comparison speak with the same one.
+`aiosmtpd` is the library that mail is tried out with. Our own is as quick as Python can be; as every usual relay it
+takes commands in groups (RFC 2920), of which smtplib makes no use. Its kind is a number: so many milliseconds it takes
+to answer to a body, as one does that first writes it to its disk, or that is not in the same house.
 """
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -25,9 +27,9 @@ _OK: Final = b"250 OK\r\n"
 
 
 @contextmanager
-def running(milliseconds: int = 0) -> Iterator[int]:
+def running(kind: str) -> Iterator[int]:
     """Such a server in a process of its own; gives its port."""
-    command = [sys.executable, "-m", "bench.relay", str(milliseconds)]
+    command = [sys.executable, "-m", "bench.relay", kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
         if process.stdout is None or process.stdin is None:
             raise AssertionError
@@ -53,8 +55,23 @@ def _speak(client: socket.socket, milliseconds: int) -> None:
                 client.sendall(_OK)
 
 
-def main(milliseconds: int) -> None:
-    """Listen until the standard input ends."""
+class _Taken:
+    """What aiosmtpd asks about each mail."""
+
+    async def handle_DATA(self, _server: object, _session: object, _envelope: object) -> str:  # noqa: N802 - its name
+        return "250 OK"
+
+
+async def _library() -> None:
+    from aiosmtpd.smtp import SMTP
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(_Taken(), hostname="relay"), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+def _own(milliseconds: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
 
@@ -67,5 +84,13 @@ def main(milliseconds: int) -> None:
         sys.stdin.read()
 
 
+def main(kind: str) -> None:
+    """Listen until the standard input ends."""
+    if kind == "aiosmtpd":
+        asyncio.run(_library())
+    else:
+        _own(int(kind))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    main(sys.argv[1])
