@@ -32,6 +32,7 @@ from torture.timeline import DAY, Happening, Measure
 BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
 _LOOKED_BACK = 20 * DAY  # for what workers have done, by their clocks
 EPILOGUE = 4 * DAY  # in which nothing is disturbed any more
+_SOON = timedelta(hours=1)
 _BUSY_MINUTES, _QUIET_MINUTES = (2, 12), (50, 300)  # between two passes
 
 
@@ -166,10 +167,15 @@ class Chaos:
                 self._passed(each, begun[each.place.slot], quiet=quiet)
         if begun:
             self._look()
-        return any(
-            each.state != "idle" or each.last.get("failed") or each.last.get("taken", {}).get("mails")
-            for each in self.handles if each.place.slot in begun
-        )  # fmt: skip
+        passed = [each for each in self.handles if each.place.slot in begun]
+        return any(each.state != "idle" or each.last.get("failed") for each in passed) or self._has_tries_left(passed)
+
+    def _has_tries_left(self, passed: Sequence[Handle]) -> bool:
+        """Whether a mail that did not leave at once is soon to be tried again."""
+        if not any(each.last["taken"]["mails"] for each in passed):
+            return False
+        with session():
+            return run_sql(_TRIES_LEFT, (seconds(self.now + _SOON),)).fetchone() is not None
 
     def _passed(self, each: Handle, pid: int, *, quiet: bool) -> None:
         self.result.passes += 1
@@ -358,6 +364,10 @@ def _cpu() -> float:
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
+_TRIES_LEFT = """
+    SELECT 1 FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ? AND attempts > 0 LIMIT 1
+"""
 _RUNS = """
     SELECT id, job, scope, period, state, attempt FROM run
      WHERE id > ? AND job IN ('expiry-notices', 'sandbox-refresh') ORDER BY id

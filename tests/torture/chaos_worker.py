@@ -32,7 +32,7 @@ from torture.fault_points import FaultPoints
 
 # Of a relay that is at hand; `dot` is what an answer that never comes costs, while the other workers wait for the step
 # to end. An answer that was only slow is told apart from it (post_office.py).
-TIMEOUTS = Timeouts(connect=10, command=10, dot=0.5, offer=20)
+TIMEOUTS = Timeouts(connect=10, command=10, dot=0.2, offer=20)
 REFRESH_LEASE = timedelta(minutes=60)
 LOCK_WAIT_SECONDS = 1
 _IN_HAND = ("before the body", "handed over", "answered")

@@ -1,7 +1,8 @@
 """A mail server on loopback, a process of its own, that drops, delays and lies by a seed and writes down what it did.
 
 What becomes of a mail is drawn from the seed, the recipient and how often that recipient was offered one: the order in
-which workers come changes nothing. Addresses that begin with `gone` do not exist.
+which workers come changes nothing. Addresses that begin with `gone` do not exist. On three of four connections commands
+may come in groups (RFC 2920), as nearly every relay has it.
 """
 
 import json
@@ -114,6 +115,12 @@ class _Relay:
         with connection, connection.makefile("rb") as lines, suppress(OSError):
             _Conversation(self, connection, lines).run()
 
+    def takes_groups(self) -> bool:
+        """Whether the next connection may be spoken to in groups of commands."""
+        with self.lock:
+            self.numbers["greetings"] += 1
+            return self.numbers["greetings"] % 4 > 0
+
     def draw(self, about: str, words: Sequence[str], weights: Sequence[int] | None = None, rarer: int = 1) -> str:
         """What befalls this one, `ok` for nothing."""
         with self.lock:
@@ -135,6 +142,7 @@ class _Conversation:
     def __init__(self, relay: _Relay, connection: socket.socket, lines: IO[bytes]) -> None:
         self.relay, self.connection, self.lines = relay, connection, lines
         self.word, self.recipient = "ok", ""
+        self.heard_mail = self.heard_rcpt = False  # and agreed to it
 
     def run(self) -> None:
         """From the greeting to the end."""
@@ -154,13 +162,19 @@ class _Conversation:
         """Answer one command; False to hang up."""
         verb = line[:4].upper()
         if verb == "EHLO":
-            self._say("250-torture\r\n250 SIZE 10000000")
+            groups = "250-PIPELINING\r\n" if self.relay.takes_groups() else ""
+            self._say(f"250-torture\r\n{groups}250 SIZE 10000000")
         elif verb == "MAIL":
-            return self._answer(self.relay.draw("mails", _AT_MAIL, rarer=8), "250 2.1.0 OK")
-        elif verb == "RCPT":
+            word = self.relay.draw("mails", _AT_MAIL, rarer=8)
+            self.heard_mail, self.heard_rcpt = word == "ok", False
+            return self._answer(word, "250 2.1.0 OK")
+        elif verb == "RCPT" and self.heard_mail:
             return self._rcpt(line[line.index("<") + 1 : line.index(">")])
-        elif verb == "DATA":
+        elif verb == "DATA" and self.heard_rcpt:
+            self.heard_mail = self.heard_rcpt = False
             return self._data()
+        elif verb in {"RCPT", "DATA"}:
+            self._say("503 5.5.1 Not after what was said before")
         elif verb in {"RSET", "QUIT"}:
             self._say("250 2.0.0 OK" if verb == "RSET" else "221 2.0.0 Bye")
             return verb == "RSET"
@@ -185,6 +199,7 @@ class _Conversation:
             return self._answer(self.word, "")
         if self.word == "drop at rcpt":
             return False
+        self.heard_rcpt = True
         self._say("250 2.1.5 OK")
         return True
 
