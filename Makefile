@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := keydesk tui jobs store bench tests
 
+# Compiled once, and not by each of the thousand processes that the suite starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo run test check bench bench-full torture lock clean
 
 demo: .venv/ready ## the desk on a living world in a temporary folder

@@ -144,7 +144,7 @@ _IMPATIENT = """
 from jobs import watch, worker
 from keydesk.command import main
 
-worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 1.5  # seconds
+worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 4.0  # seconds
 main(["worker"])
 """
 
