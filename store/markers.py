@@ -94,6 +94,9 @@ def claim(
         return taken
 
     with session():
+        if run_sql(_WAITING, (seconds(now), seconds(now))).fetchone() is None:
+            require(actor, "sandbox.refresh", None)
+            return []  # who asks again and again while nothing is due never takes the write lock
         return transact(take)
 
 
@@ -255,6 +258,12 @@ _NEXT = """
      ORDER BY m.due_at, m.id
      LIMIT ?
 """.replace("{open}", sandbox_holds.standing_at("c.id", "m.night"))
+
+_WAITING = """
+    SELECT 1 FROM refresh_marker
+     WHERE state IN ('due', 'running') AND ((state = 'due' AND due_at <= ?) OR (state = 'running' AND lease_until <= ?))
+     LIMIT 1
+"""
 
 _RUNNING = "SELECT count(*) FROM refresh_marker WHERE state IN ('due', 'running') AND state = 'running'"
 
