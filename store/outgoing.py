@@ -11,14 +11,12 @@ from itertools import chain
 from typing import Any
 
 from store import sent_record
-from store.actors import Actor
-from store.change import change
 from store.database import backend, one_of, rows_alone, run_alone, run_sql, session, transact, writing
-from store.errors import KeydeskError, NotFound, Refused
+from store.errors import KeydeskError, NotFound
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
 from store.rules.key_format import redact
-from store.rules.text import check_name, one_line
+from store.rules.text import one_line
 from store.tables import Email
 
 _RELAY_RECOVERS = timedelta(minutes=5)
@@ -221,7 +219,7 @@ def _ambiguous(query: str, value: int | str, now: datetime) -> list[int]:
 
 
 def _was_taken(email_id: int) -> bool:
-    mail = _get(email_id)
+    mail = get(email_id)
     at = sent_record.taken_at(mail.message_id, mail.handed_over_at or mail.queued_at)
     if at is None:
         return False
@@ -242,42 +240,6 @@ def _left_open(email_id: int, now: datetime) -> bool:
     changed = run_sql(text, (reply, email_id)).rowcount
     _send_again(email_id, now)
     return bool(changed)
-
-
-def resend(actor: Actor, email_id: int, now: datetime) -> None:
-    """Send a mail once more: an ambiguous one with the same bytes, a failed one written anew."""
-    with change(actor, "mail.resend", _company_of(email_id), now) as made:
-        mail = _get(email_id)
-        changed = run_sql(
-            "UPDATE email SET message = CASE WHEN state = 'failed' THEN NULL ELSE message END, state = 'queued', "
-            "next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
-            "WHERE id = ? AND state IN ('ambiguous', 'failed')",
-            (seconds(now), email_id),
-        ).rowcount
-        if changed != 1:
-            raise Refused(
-                f"This mail is {_get(email_id).state}; only one that failed or whose answer was lost is sent again."
-            )
-        made.event(
-            "mail.resend", _subject(mail), mail.company_id, before={"state": mail.state}, after={"state": "queued"}
-        )
-
-
-def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
-    """Decide that a mail is not sent (again). The reason is kept."""
-    said = check_name(reason, "reason", limit=200)
-    with change(actor, "mail.dismiss", _company_of(email_id), now) as made:
-        mail = _get(email_id)
-        changed = run_sql(
-            "UPDATE email SET state = 'withdrawn', reply = ?, owner = NULL, lease_until = NULL "
-            "WHERE id = ? AND state IN ('ambiguous', 'failed', 'queued')",
-            (said, email_id),
-        ).rowcount
-        if changed != 1:
-            raise Refused(f"This mail is {_get(email_id).state}; there is nothing left to dismiss.")
-        made.event(
-            "mail.dismiss", _subject(mail), mail.company_id, before={"state": mail.state}, after={"reason": said}
-        )
 
 
 def _leave(
@@ -354,7 +316,7 @@ def _changed(text: str, values: tuple[Any, ...]) -> None:
 
 
 def _send_again(email_id: int, next_at: datetime) -> bool:
-    mail = _get(email_id)
+    mail = get(email_id)
     if mail.kind not in ABOUT_A_KEY and (mail.folds_until is None or mail.folds_until <= next_at):
         return False
     return bool(
@@ -366,20 +328,12 @@ def _send_again(email_id: int, next_at: datetime) -> bool:
     )
 
 
-def _get(email_id: int) -> Email:
+def get(email_id: int) -> Email:
+    """One mail, or NotFound."""
     mail: Email | None = Email.get_or_none(Email.id == email_id)
     if mail is None:
         raise NotFound("There is no such mail any more; go back and look again.")
     return mail
-
-
-def _company_of(email_id: int) -> int | None:
-    with session():
-        return _get(email_id).company_id
-
-
-def _subject(mail: Email) -> str:
-    return f"mail {mail.kind} to {mail.recipient}"
 
 
 # The list of states is that of the partial index; SQLite uses it only where it stands word for word.

@@ -14,11 +14,8 @@ from typing import Any
 
 from peewee import Case, fn
 
-from store import clock_seen
-from store.actors import Actor
-from store.change import change
 from store.database import backend, rows_alone, run_alone, run_sql, session, transact, writing
-from store.errors import KeydeskError, NotFound, Refused
+from store.errors import KeydeskError, NotFound
 from store.fields import canonical, instant, seconds
 from store.tables import Run
 
@@ -316,53 +313,6 @@ def _lost(run: RunRow) -> LeaseLost:
     return LeaseLost(
         f"The run {name_of(run)} was taken over by another worker; nothing of attempt {run.attempt} was kept.",
     )
-
-
-# What a person does
-
-
-def release(actor: Actor, run_ids: Sequence[int], now: datetime) -> None:
-    """Let held runs go: the clock was right, and is believed from here on. Refused unless all of them are held."""
-    with change(actor, "run.release", None, now) as made:
-        for run_id in run_ids:
-            run = get(run_id)
-            text = "UPDATE run SET state = 'due', not_before = ? WHERE id = ? AND state = 'held'"
-            if run_sql(text, (seconds(now), run_id)).rowcount != 1:
-                raise Refused(f"The run {name_of(run)} is {run.state}, not held; there is nothing to release.")
-            made.event("run.release", f"run {name_of(run)}", None, before={"state": "held"}, after={"state": "due"})
-        clock_seen.set_to(now)
-
-
-def run_now(actor: Actor, run_id: int, now: datetime) -> None:
-    """Make a run that waits after a failure, or was given up, due at once. Refused when it is done, running or held."""
-    with change(actor, "run.now", None, now) as made:
-        run = get(run_id)
-        text = (
-            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL, cursor = NULL "
-            "WHERE id = ? AND state IN ('due', 'failed', 'missed')"
-        )
-        if run_sql(text, (seconds(now), run_id)).rowcount != 1:
-            raise Refused(
-                f"The run {name_of(run)} is {run.state}; only one that is due, failed or missed can be run now."
-            )
-        made.event("run.now", f"run {name_of(run)}", None, before={"state": run.state}, after={"state": "due"})
-
-
-def make_due(actor: Actor, wanted: Planned, now: datetime) -> None:
-    """Put a run into the ledger, or make it due again where it is done, missed, failed or waiting.
-
-    Refused while a worker runs it, or while it is held.
-    """
-    with change(actor, "run.now", None, now) as made:
-        plan([wanted], now)
-        text = (
-            "UPDATE run SET state = 'due', not_before = ?, finished_at = NULL, cursor = NULL "
-            "WHERE job = ? AND scope = ? AND period = ? AND state IN ('due', 'done', 'failed', 'missed')"
-        )
-        name = " ".join(part for part in (wanted.job, wanted.scope, wanted.period) if part != EVERYWHERE)
-        if run_sql(text, (seconds(now), wanted.job, wanted.scope, wanted.period)).rowcount != 1:
-            raise Refused(f"The run {name} is held or being run just now; look at it on the desk.")
-        made.event("run.now", f"run {name}", None, after={"state": "due"})
 
 
 # Looking

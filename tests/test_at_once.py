@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
 
-from store import admins, companies, installation, integrations, keys, outgoing, zone_change
+from store import admins, companies, installation, integrations, keys, mail_decisions, zone_change
 from store.database import session, writing
 from store.errors import KeydeskError
 from store.installation import Installation
@@ -164,7 +164,7 @@ def test_a_mail_that_two_send_again_goes_once(cast: Cast) -> None:
         email_id = int(Email.select().first().id)
 
     def resend() -> None:
-        outgoing.resend(OLAV, email_id, NOON)
+        mail_decisions.resend(OLAV, email_id, NOON)
 
     assert at_once(resend, resend) == (
         "This mail is queued; only one that failed or whose answer was lost is sent again."

@@ -202,7 +202,10 @@ def test_a_store_that_another_program_has_locked_costs_the_worker_nothing_but_be
     database.dispose()
 
     assert books == right
-    assert {fact["beat"] for fact in world.said.named("beat.failed")} == {"work", "tick"}  # no mail is due, none claimed
+    assert {fact["beat"] for fact in world.said.named("beat.failed")} == {
+        "work",
+        "tick",
+    }  # no mail is due, none claimed
 
 
 def test_who_holds_the_lock_and_is_killed_lets_go(store: Path) -> None:

@@ -8,7 +8,7 @@ from smtp_server import Received, ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.smtp_session import SmtpSession
-from store import keys, notices, outbox, outgoing
+from store import keys, mail_decisions, notices, outbox, outgoing
 from store.outbox import Owed
 from store.tables import Email
 
@@ -81,7 +81,7 @@ def test_a_second_lost_answer_waits_for_a_person(empty_store: str) -> None:
         send(server, timedelta(minutes=6))
         send(server, HOUR)
         state = Email.get().state
-        outgoing.resend(OLAV, number, NOON + 2 * HOUR)
+        mail_decisions.resend(OLAV, number, NOON + 2 * HOUR)
         send(server, 2 * HOUR)
 
     assert (state, Email.get().state) == ("ambiguous", "sent")

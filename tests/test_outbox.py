@@ -8,7 +8,7 @@ import pytest
 from cast import NOON, OLAV, arrive
 from peewee import DataError
 
-from store import outbox, outgoing, waiting_mails
+from store import mail_decisions, outbox, outgoing, waiting_mails
 from store.actors import Actor
 from store.database import run_sql, session
 from store.errors import NotAllowed, NotFound, Refused
@@ -241,7 +241,7 @@ def test_a_person_sends_an_ambiguous_mail_again_as_it_was_and_a_failed_one_writt
     outgoing.failed(failed, "one", "550")
 
     for number in (ambiguous, failed):
-        outgoing.resend(OLAV, number, NOON)
+        mail_decisions.resend(OLAV, number, NOON)
 
     assert [(row(number)["state"], row(number)["resends"]) for number in (ambiguous, failed)] == [("queued", 1)] * 2
     assert bytes(Email.get_by_id(ambiguous).message) == b"the bytes"
@@ -256,7 +256,7 @@ def test_a_person_dismisses_a_mail_with_a_reason(empty_store: str) -> None:
     number = handed_over(kind="invoice_lines")
     outgoing.answer_lost(number, "one", "lost", NOON)
 
-    outgoing.dismiss(OLAV, number, "she told me it came", NOON)
+    mail_decisions.dismiss(OLAV, number, "she told me it came", NOON)
 
     assert (row(number)["state"], row(number)["reply"]) == ("withdrawn", "she told me it came")
     assert Event.get().after == {"reason": "she told me it came"}
@@ -267,11 +267,11 @@ def test_nobody_resends_or_dismisses_what_was_sent_or_what_is_not_there(empty_st
     outgoing.sent(number, "one", "250", NOON)
 
     with pytest.raises(Refused, match="This mail is sent; only one that failed or whose answer was lost"):
-        outgoing.resend(OLAV, number, NOON)
+        mail_decisions.resend(OLAV, number, NOON)
     with pytest.raises(Refused, match="This mail is sent; there is nothing left to dismiss"):
-        outgoing.dismiss(OLAV, number, "no", NOON)
+        mail_decisions.dismiss(OLAV, number, "no", NOON)
     with pytest.raises(NotFound):
-        outgoing.resend(OLAV, 4711, NOON)
+        mail_decisions.resend(OLAV, 4711, NOON)
     assert Event.select().count() == 0
 
 
@@ -282,7 +282,7 @@ def test_only_an_operator_decides_about_mails(empty_store: str) -> None:
     kari = Actor("kari", "company-admin", "test", company_id=people.nordlys.id)
 
     with pytest.raises(NotAllowed):
-        outgoing.resend(kari, number, NOON)
+        mail_decisions.resend(kari, number, NOON)
 
     assert row(number)["state"] == "failed"
 

@@ -7,7 +7,7 @@ import pytest
 from jobs.periods import EachDay
 from jobs.planning import Planner, Verdict, judge, upcoming
 from jobs.schedule import TIMETABLE, Job
-from store import clock_seen, installation, runs
+from store import clock_seen, installation, run_decisions, runs
 from store.actors import Actor
 from store.installation import Installation
 from store.tables import Company, Run
@@ -95,7 +95,7 @@ def test_a_clock_that_leaps_is_held_until_a_person_says_that_it_is_right(empty_s
     verdict = planner.plan(leapt).verdict
     planner.plan(leapt + timedelta(minutes=1))
     held = ledger()
-    runs.release(OLAV, [run.id for run in runs.listed(states=("held",))], leapt)
+    run_decisions.release(OLAV, [run.id for run in runs.listed(states=("held",))], leapt)
     after = planner.plan(leapt + timedelta(minutes=2)).verdict
 
     assert (verdict, after) == ("leap", "believed")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import runs
+from store import run_decisions, runs
 from store.actors import Actor
 from store.database import run_sql, session
 from store.errors import NotAllowed, NotFound, Refused
@@ -239,7 +239,7 @@ def test_a_held_run_is_not_claimed_until_it_is_released_by_name(empty_store: str
     assert runs.claim("one", TEA, NOON) is None
     (held,) = runs.unwell()
 
-    runs.release(OLAV, [held.id], NOON)
+    run_decisions.release(OLAV, [held.id], NOON)
 
     assert claimed().id == held.id
     assert [(row.actor, row.act, row.subject) for row in Event.select()] == [
@@ -253,7 +253,7 @@ def test_only_a_held_run_is_released(empty_store: str) -> None:
     due, held = sorted(runs.listed(), key=lambda run: run.period)
 
     with pytest.raises(Refused, match=r"^The run tea 2026-11-23 is due, not held; there is nothing to release\.$"):
-        runs.release(OLAV, [held.id, due.id], NOON)
+        run_decisions.release(OLAV, [held.id, due.id], NOON)
 
     assert states() == [("2026-11-23", "due"), ("2026-11-24", "held")]
 
@@ -271,18 +271,21 @@ def test_a_run_that_waits_after_a_failure_can_be_run_now(empty_store: str) -> No
     run = claimed()
     runs.fail(run, "RuntimeError: no", NOON)
 
-    runs.run_now(OLAV, run.id, NOON)
+    run_decisions.run_now(OLAV, run.id, NOON)
 
     assert claimed().attempt == 2
     with pytest.raises(Refused, match=r"is running; only one that is due, failed or missed can be run now\.$"):
-        runs.run_now(OLAV, run.id, NOON)
+        run_decisions.run_now(OLAV, run.id, NOON)
 
 
 def test_only_an_operator_releases_and_runs(empty_store: str) -> None:
     owe("2026-11-23", state="held")
     (held,) = runs.listed()
 
-    for act in (lambda: runs.release(_auditor(), [held.id], NOON), lambda: runs.run_now(_auditor(), held.id, NOON)):
+    for act in (
+        lambda: run_decisions.release(_auditor(), [held.id], NOON),
+        lambda: run_decisions.run_now(_auditor(), held.id, NOON),
+    ):
         with pytest.raises(NotAllowed):
             act()
 

@@ -7,7 +7,7 @@ from cast import NOON, OLAV, arrive, company, enable, user
 from warned import DAYS, OSLO, TODAY, expiring_in, queue_of_notices, sweep, written
 
 from jobs.expiry_notices import sweep as sweep_of_run
-from store import notices, runs
+from store import notices, run_decisions, runs
 from store.database import run_sql
 from store.fields import canonical
 from store.runs import LeaseLost, Planned, RunRow
@@ -79,7 +79,7 @@ def test_a_run_that_a_person_wants_again_begins_with_the_first_company(empty_sto
     next(sweep_of_run(run, NOON))
     runs.fail(run, "the disk is full", NOON)
 
-    runs.run_now(OLAV, run.id, NOON)
+    run_decisions.run_now(OLAV, run.id, NOON)
 
     assert Run.get_by_id(run.id).cursor is None
 

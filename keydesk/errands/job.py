@@ -20,7 +20,7 @@ from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import restored, runs, waiting_mails, workers
+from store import restored, run_decisions, runs, waiting_mails, workers
 from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
@@ -71,7 +71,7 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     if any(scene.now > now for scene in scenes):
         raise Refused(f"{as_of} is not over everywhere; a day that has not been can only be told (--dry-run).")
     for scene in scenes:
-        runs.make_due(local_actor(), scene.planned(job, now), now)
+        run_decisions.make_due(local_actor(), scene.planned(job, now), now)
     timetable = [line for line in TIMETABLE if line.name == job.name]
     log = _Faults()
     worker = Worker(clock=clock, log=log, timetable=timetable, version=__version__)

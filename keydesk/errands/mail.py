@@ -15,7 +15,7 @@ from jobs.messages import Mailbox
 from keydesk.errands import mail_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import mail_contexts, outgoing
+from store import mail_contexts, mail_decisions
 from store.change import change
 from store.database import session
 from store.errors import FormatWrong, KeydeskError, NotFound
@@ -39,11 +39,11 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         if given.act == "test":
             return _test(given.address, settings, clock())
         if given.act == "resend":
-            outgoing.resend(local_actor(), _mail(given.id).id, clock())
+            mail_decisions.resend(local_actor(), _mail(given.id).id, clock())
             sys.stdout.write(f"Mail {given.id} is in the outbox again; the worker hands it over.\n")
             return 0
         if given.act == "dismiss":
-            outgoing.dismiss(local_actor(), _mail(given.id).id, given.reason, clock())
+            mail_decisions.dismiss(local_actor(), _mail(given.id).id, given.reason, clock())
             sys.stdout.write(f"Mail {given.id} will not be sent.\n")
             return 0
         if given.act == "list":

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from jobs import letters, mail_preview
-from store import database, invoice_verify, outgoing
+from store import database, invoice_verify, mail_decisions
 from store.database import run_sql, session
 from store.fields import seconds
 from torture import people, post_office, relay, timeline
@@ -263,9 +263,9 @@ class Chaos:
             for mail in post_office.outbox("ambiguous"):
                 self.settled.add(mail.id)
                 if mail.mail in self.came:
-                    outgoing.dismiss(people.OLAV, mail.id, "it came", self.now)
+                    mail_decisions.dismiss(people.OLAV, mail.id, "it came", self.now)
                 else:
-                    outgoing.resend(people.OLAV, mail.id, self.now)
+                    mail_decisions.resend(people.OLAV, mail.id, self.now)
 
     # What came of it
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cast import OLAV, PEPPERS, key_of
 
-from store import importing, integrations, invoice_corrections, keys, notices, outgoing
+from store import importing, integrations, invoice_corrections, keys, mail_decisions, notices
 from store.database import run_sql
 from store.tables import Company, Email, Event, Key, User
 from torture.acts import NOW, a_pass, by_person, no_queues, unless
@@ -66,7 +66,7 @@ def import_files() -> None:
 
 
 def resend() -> None:
-    outgoing.resend(OLAV, Email.get(Email.state == "ambiguous").id, NOW)
+    mail_decisions.resend(OLAV, Email.get(Email.state == "ambiguous").id, NOW)
 
 
 def was(act: str) -> Callable[[], bool]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from store import outgoing
+from store import mail_decisions
 from store.errors import KeydeskError
 from store.listings import emails
 from store.listings.emails import MailRow, NoticeRow, Unsettled
@@ -162,7 +162,7 @@ class Mails(Section):
         if not await self.app.push_screen_wait(question):
             return
         desk = self.desk
-        await key_acts.carried_out(self.app, desk, lambda: outgoing.resend(desk.actor, row.id, desk.clock()))
+        await key_acts.carried_out(self.app, desk, lambda: mail_decisions.resend(desk.actor, row.id, desk.clock()))
 
     def do_dismiss(self) -> None:
         """Ask for the reason."""
@@ -178,7 +178,7 @@ class Mails(Section):
         if reason is not None:
             desk = self.desk
             await key_acts.carried_out(
-                self.app, desk, lambda: outgoing.dismiss(desk.actor, row.id, reason, desk.clock())
+                self.app, desk, lambda: mail_decisions.dismiss(desk.actor, row.id, reason, desk.clock())
             )
 
 

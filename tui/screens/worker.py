@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 
-from store import runs
+from store import run_decisions
 from store.errors import KeydeskError
 from store.listings import work
 from store.listings.upcoming import Upcoming, upcoming
@@ -106,7 +106,7 @@ class WorkerState(Section):
 
     async def _run_now(self, row: WorkRow) -> None:
         desk = self.desk
-        await key_acts.carried_out(self.app, desk, lambda: runs.run_now(desk.actor, row.id, desk.clock()))
+        await key_acts.carried_out(self.app, desk, lambda: run_decisions.run_now(desk.actor, row.id, desk.clock()))
 
     def do_release(self) -> None:
         """Held runs are let go together: the clock is right for all of them, or for none."""
@@ -120,7 +120,7 @@ class WorkerState(Section):
         question = f"Is it {cells.spelled(now)}? Then {len(held)} held runs are let go."
         details = ("They were held because the clock leapt far ahead of what the worker had seen.",)
         if await self.app.push_screen_wait(ConfirmDialog(question, details, accept="Let go", danger="danger")):
-            await key_acts.carried_out(self.app, desk, lambda: runs.release(desk.actor, held, desk.clock()))
+            await key_acts.carried_out(self.app, desk, lambda: run_decisions.release(desk.actor, held, desk.clock()))
 
 
 def _alive(health: Health, now: datetime) -> Text:
