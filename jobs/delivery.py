@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ _WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 
 _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _TRUE_FOR: Final = timedelta(seconds=10)  # what was written longer ago is asked again whether it is true
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
 
@@ -147,47 +148,67 @@ class _Post:
     is_on_disk: bool = True  # all of the record, or on its way there:
     syncing: Future[None] | None = None
     truths: dict[int, list[Any]] = field(default_factory=dict)  # of the next mails
-    written: list[tuple[Email, Ready]] = field(default_factory=list)  # the next, and when:
-    written_at: datetime | None = None
+    ahead: list[tuple[Email, Ready]] = field(default_factory=list)  # the next, which are written, since:
+    ahead_since: datetime = _NEVER
 
     def has_more(self, waiting: deque[Email]) -> bool:
         """Whether there is a mail left, written or not."""
-        return bool(self.written or waiting)
+        return bool(self.ahead or waiting)
 
     def deliver(self, waiting: deque[Email]) -> None:
         """The next mails, one for each connection, whatever becomes of them; who finds none waits again."""
-        if not self._are_still_true():
-            waiting.extendleft(mail for mail, _ in reversed(self.written))
-            self._write_next(waiting)
+        next_ones = self._next(waiting)
         side_by_side: list[HandOver] = []
-        for (mail, ready), session in zip(self.written, self.sessions, strict=False):
+        for (mail, ready), session in zip(next_ones, self.sessions, strict=False):
             steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
             side_by_side.append(HandOver(mail, ready, session, steps))
         try:
             told = offer(side_by_side, are_new=self.lines.are_new)
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
             waiting.extendleft(each.mail for each in reversed(left_out))
-            self.written = []
             self._hand_over([each for each in told if each not in left_out], waiting)
         finally:
             for each in side_by_side:
                 each.steps.close()
 
-    def _are_still_true(self) -> bool:
-        """Whether there are written mails, for the connections that there are, and they are as good as new."""
-        if self.written_at is None or not 0 < len(self.written) <= len(self.sessions):
-            return False
-        return timedelta() <= self.clock() - self.written_at <= _TRUE_FOR
-
-    def _write_next(self, waiting: deque[Email]) -> None:
-        """Write mails, one for each connection."""
-        self.written, self.written_at = [], self.clock()
-        self.truths = notices.truths(list(islice(waiting, len(self.sessions))))
-        while waiting and len(self.written) < len(self.sessions):
+    def _next(self, waiting: deque[Email]) -> list[tuple[Email, Ready]]:
+        """Mails as they go, one for each connection: those written ahead, if that was just now, and what they lack."""
+        found, self.ahead = self.ahead, []
+        if not timedelta() <= self.clock() - self.ahead_since <= _TRUE_FOR:
+            waiting.extendleft(mail for mail, _ in reversed(found))
+            found = []
+        self.truths = notices.truths(list(islice(waiting, len(self.sessions) - len(found))))
+        while waiting and len(found) < len(self.sessions):
             mail = waiting.popleft()
             ready = self._ready(mail)
             if ready is not None:
-                self.written.append((mail, ready))
+                found.append((mail, ready))
+        return found
+
+    def _write_ahead(self, waiting: deque[Email]) -> None:
+        """Write the next mails as long as each goes as it is. The store is only read: an answer may be there by now."""
+        self.ahead_since = now = self.clock()
+        truths = notices.truths(list(islice(waiting, len(self.sessions))))
+        while waiting and len(self.ahead) < len(self.sessions):
+            ready = self._as_it_is(waiting[0], now, truths.get(waiting[0].id))
+            if ready is None:
+                return
+            self.ahead.append((waiting.popleft(), ready))
+
+    def _as_it_is(self, mail: Email, now: datetime, truth: list[Any] | None) -> Ready | None:
+        """The mail as it goes; None when anything is to be written down about it first."""
+        is_first_try = not (mail.resends or mail.attempts or self.is_restored)
+        if not is_first_try or (mail.useless_after is not None and mail.useless_after <= now):
+            return None
+        confirmed = notices.unchanged(mail, now, truth)
+        if confirmed is None:
+            return None
+        try:
+            return self._write(mail, confirmed, sent_record.told(mail, confirmed))
+        except _NOT_THE_MAILS_FAULT:
+            raise
+        except Exception:  # noqa: BLE001 - when its turn comes it fails again, and is set aside
+            return None
 
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
@@ -214,14 +235,17 @@ class _Post:
                 return None
             if mail.resends and mail.message is not None:
                 return self._as_before(mail, things)  # the first one may have arrived, so this must be the same
-            header = self.sender.idempotency_header
-            more = ((header, idempotency_key(mail, things)),) if header else ()
-            letter, message = write(mail, confirmed, self.sender, self.clock(), chosen=self.chosen, more=more)
+            return self._write(mail, confirmed, things)
         except _NOT_THE_MAILS_FAULT:
             raise
         except Exception as error:  # noqa: BLE001 - it is set aside, with the reason
             self._failed(mail, f"it could not be written: {error} ({type(error).__name__})", where=where(error))
             return None
+
+    def _write(self, mail: Email, confirmed: Confirmed, things: Sequence[str]) -> Ready:
+        header = self.sender.idempotency_header
+        more = ((header, idempotency_key(mail, things)),) if header else ()
+        letter, message = write(mail, confirmed, self.sender, self.clock(), chosen=self.chosen, more=more)
         return Ready(message, Bound(letter.subject, message, folds=bool(header)), things)
 
     def _as_before(self, mail: Email, things: Sequence[str]) -> Ready | None:
@@ -277,7 +301,7 @@ class _Post:
             each.go_on("gone")
         try:
             if going and not self.outcome.stopped:
-                self._write_next(waiting)
+                self._write_ahead(waiting)
         except Exception as error:  # noqa: BLE001 - raised below, once these are heard
             faults.append(error)
         while going:

@@ -262,7 +262,7 @@ class _Remembered:
 
     def __getattr__(self, name: str) -> Callable[..., str]:
         """The macro of that name, looked up once."""
-        macro: Callable[..., str] = lru_cache(maxsize=1024, typed=True)(getattr(self._module, name))
+        macro: Callable[..., str] = lru_cache(maxsize=256, typed=True)(getattr(self._module, name))
         setattr(self, name, macro)
         return macro
 

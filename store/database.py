@@ -110,10 +110,24 @@ def check_file() -> None:
 
 def transact(body: Callable[[], T], *, tries: int = 5) -> T:
     """Run `body` in one transaction; again when PostgreSQL broke a deadlock or a serialisation (40P01, 40001)."""
+
+    def whole() -> T:
+        with writing():
+            return body()
+
+    return retried(whole, tries=tries)
+
+
+def retried(body: Callable[[], T], *, tries: int = 5) -> T:
+    """Run `body`, which is a transaction of its own; again when PostgreSQL broke a deadlock or a serialisation.
+
+    What is a part of another transaction is not run again: that one is broken as a whole.
+    """
+    if db.in_transaction():
+        return body()
     for attempt in range(1, tries + 1):
         try:
-            with writing():
-                return body()
+            return body()
         except (DatabaseError, StoreUnavailable) as error:
             if attempt == tries or unavailable.sqlstate(error) not in {"40P01", "40001"}:
                 raise
@@ -192,7 +206,7 @@ def row_behind_lock(lock: int, text: str) -> Any:
     if backend() == "sqlite":
         return run_sql(text).fetchone()
     with exception_wrapper:
-        cursor = _proxy.obj.cursor().execute(f"SELECT pg_advisory_xact_lock({lock:d}); {text}")
+        cursor = _proxy.obj.cursor().execute(f"SELECT pg_advisory_xact_lock({lock:d}); {text}", prepare=False)
         cursor.nextset()
         return cursor.fetchone()
 

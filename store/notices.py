@@ -142,6 +142,15 @@ def still_true(email: Email, now: datetime) -> Confirmed:
     return _judged(email, now)[0]
 
 
+def unchanged(email: Email, now: datetime, truth: list[Any] | None = None) -> Confirmed | None:
+    """What the mail says when all of it is still true, else None; `truth` as for confirm. Nothing is written."""
+    try:
+        confirmed, fallen = _judged(email, now, truth)
+    except NoLongerTrue:
+        return None
+    return None if fallen else confirmed
+
+
 def truths(emails: Sequence[Email]) -> dict[int, list[Any]]:
     """What is to be known of the keys of these mails, by the mail, for those who confirm them at once."""
     found: dict[int, list[Any]] = {email.id: [] for email in emails if email.kind in DIGESTS}

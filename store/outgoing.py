@@ -294,6 +294,8 @@ def _by_id(each: Going | Taken) -> int:
 
 def _changed_by(changes: Sequence[_Change]) -> set[int]:
     """The mails that these have changed, all in one transaction; on PostgreSQL in one trip."""
+    if not changes:
+        return set()
     if len(changes) == 1 or backend() == "postgresql":
         return {int(row[0]) for row in rows_alone(*_as_one(changes))}
     with writing():

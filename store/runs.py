@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
 from peewee import Case, fn
 
-from store.database import backend, rows_alone, run_alone, run_sql, session, transact, writing
+from store.database import backend, retried, rows_alone, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound
 from store.fields import canonical, instant, seconds
 from store.tables import Run
@@ -99,7 +100,7 @@ def plan(planned: Iterable[Planned], now: datetime) -> int:
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             some = rows[start : start + _ROWS_A_STATEMENT]
             text = _PLAN.replace("{rows}", ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(some)))
-            changed += run_alone(text, [*chain.from_iterable(some)])
+            changed += retried(partial(run_alone, text, [*chain.from_iterable(some)]))
     return changed
 
 
@@ -195,7 +196,7 @@ def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEA
                 f"WITH one AS MATERIALIZED ({wanted} FOR UPDATE OF ready SKIP LOCKED) "
                 f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING {_COLUMNS}"
             )
-            found = rows_alone(text, (*which, *taken))
+            found = retried(partial(rows_alone, text, (*which, *taken)))
         else:
             found = rows_alone(f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING {_COLUMNS}", (*taken, *which))
         return _read(found[0]) if found else None

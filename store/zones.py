@@ -23,9 +23,9 @@ def in_use() -> list[ZoneInUse]:
     return [ZoneInUse(name, name, instant(max(set_up_at or 0, since))) for name, since, set_up_at in found]
 
 
-# The set-up is the first event of a store.
 _IN_USE = """
-    SELECT time_zone, min(created_at), (SELECT at FROM event WHERE seq = 1 AND act = 'installation.set-up')
+    SELECT time_zone, min(created_at),
+           (SELECT at FROM event WHERE act = 'installation.set-up' ORDER BY seq LIMIT 1)
       FROM company
      GROUP BY time_zone
      ORDER BY time_zone

@@ -7,8 +7,10 @@ import pytest
 from jobs.periods import EachDay
 from jobs.planning import Planner, Verdict, judge, upcoming
 from jobs.schedule import TIMETABLE, Job
-from store import clock_seen, installation, run_decisions, runs
+from store import clock_seen, events, installation, run_decisions, runs
 from store.actors import Actor
+from store.database import writing
+from store.events import Fact
 from store.installation import Installation
 from store.tables import Company, Run
 
@@ -168,6 +170,17 @@ def test_a_zone_is_planned_for_when_its_first_company_comes(empty_store: str) ->
 def test_a_company_that_is_older_than_the_store_owes_nothing_before_it(empty_store: str) -> None:
     installation.set_up(CHOICES, SET_UP)
     company("old", "Europe/Oslo", created_at=at("2015-03-01T00:00"))
+
+    Planner((JOBS["invoice-lines"],)).plan(at("2026-03-15T12:00"))
+
+    assert [period for _, _, period, _ in ledger()] == ["2026-01", "2026-02"]
+
+
+def test_nor_does_one_that_was_taken_in_before_the_store_was_set_up(empty_store: str) -> None:
+    company("old", "Europe/Oslo", created_at=at("2015-03-01T00:00"))
+    with writing():
+        events.append(OLAV, at("2015-03-01T00:00"), [Fact("company.create", "company old", None)])
+    installation.set_up(CHOICES, SET_UP)
 
     Planner((JOBS["invoice-lines"],)).plan(at("2026-03-15T12:00"))
 

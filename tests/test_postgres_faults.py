@@ -12,9 +12,10 @@ from fault_world import FaultWorld
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
-from store import database, notices
+from store import database, notices, runs
 from store.database import run_sql, session, transact, writing
 from store.errors import StoreUnavailable
+from store.runs import Planned
 from store.tables import Email, Notice
 
 MOST_DAYS = 40
@@ -182,6 +183,34 @@ def test_a_deadlock_is_broken_and_both_have_their_way(postgres: PostgresServer, 
 
     assert had == ["one and two", "two and one"]
     assert len(tries) >= 3  # one began anew; when it is quicker than the other wakes, they meet again
+
+
+def test_planning_that_meets_a_person_who_lets_runs_go_in_another_order_has_its_way(
+    postgres: PostgresServer, url: str
+) -> None:
+    days = ("2026-11-21", "2026-11-22")
+    set_to(postgres, "deadlock_timeout", "300ms")  # of who plans: it is the one that is broken off
+    changed: list[int] = []
+
+    def plan(state: str) -> None:
+        with session():
+            changed.append(runs.plan([Planned("tea", "all", day, state, NOON, {}) for day in days], NOON))
+
+    def lock(day: str) -> None:
+        run_sql("UPDATE run SET not_before = 0 WHERE period = ?", (day,))
+
+    plan("held")
+    planning = threading.Thread(target=plan, args=("due",))
+    with session(), writing():
+        run_sql("SET LOCAL deadlock_timeout = '20s'")
+        lock(days[1])
+        planning.start()
+        while not run_sql("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+            pass
+        lock(days[0])
+    planning.join(30)
+
+    assert changed == [2, 2]
 
 
 def test_two_sweeps_of_the_same_day_at_the_same_time_write_each_notice_once(postgres: PostgresServer, url: str) -> None:

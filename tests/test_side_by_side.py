@@ -126,6 +126,51 @@ def test_while_the_relay_makes_up_its_mind_about_one_the_next_is_written(empty_s
     assert happened == ["written", "gone", "written", "answered", "gone", "written", "answered", "gone", "answered"]
 
 
+def test_nothing_is_written_down_about_the_next_while_an_answer_may_be_there(empty_store: str) -> None:
+    arrive()
+    owe(2)
+    Email.update(useless_after=NOON - HOUR).where(Email.recipient == "a1@x.example").execute()
+    happened: list[str] = []
+
+    class Watched(Told):
+        gone = lambda: happened.append("gone")  # noqa: E731
+        answered = lambda: happened.append("answered")  # noqa: E731
+
+    def watch(event: QueryEvent) -> None:
+        if not event.sql.lstrip().startswith("SELECT"):
+            happened.append("written")
+
+    with smtp_server() as server:
+        database.db.query_hooks.append(watch)
+        outcome = send(server, Relay(connections=1), kind=Watched)
+        database.db.query_hooks.remove(watch)
+
+    assert (len(outcome.sent), len(outcome.withdrawn)) == (1, 1)
+    between = happened[happened.index("gone") : happened.index("answered") + 1]
+    assert between == ["gone", "answered"]
+
+
+def test_by_a_clock_that_leaps_while_an_answer_is_waited_for_nothing_comes_too_late(empty_store: str) -> None:
+    arrive()
+    owe(2)
+    Email.update(useless_after=NOON + HOUR).execute()
+    clock = [NOON]
+
+    class Leaping(Told):
+        gone = lambda: clock.append(NOON + 9 * 24 * HOUR)  # noqa: E731
+
+    with smtp_server() as server:
+        deliver_slice(
+            lambda: Leaping("localhost", server.port, tls="none"),
+            SENDER,
+            lambda: clock[-1],
+            owner="worker-1",
+            relay=Relay(connections=1),
+        )
+
+    assert states() == {"sent": 1, "queued": 1}
+
+
 @pytest.mark.parametrize(
     ("seconds", "state"), [(0, "sent"), (10, "sent"), (11, "withdrawn"), (-1, "sent")], ids=lambda value: f"{value}"
 )

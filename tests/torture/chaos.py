@@ -102,6 +102,7 @@ class Chaos:
         self.settled: set[int] = set()
         self.heard_of: set[str] = set()  # mails of which the relay has heard before
         self.came: set[str] = set()  # those that it took, without their domain
+        self.in_hand: set[str] = set()  # mails that a worker had as it was killed or stopped
         self.record_read = 0
         self.went_on = False
 
@@ -179,6 +180,8 @@ class Chaos:
 
     def _passed(self, each: Handle, pid: int, *, quiet: bool) -> None:
         self.result.passes += 1
+        if each.state in {"dead", "stopped"}:
+            self.in_hand.update(post_office.in_hand(self.folder))
         if each.state == "dead":
             self.result.kills += 1
             each.again_at = self.now + timedelta(seconds=int(self.chance.expovariate(1 / 3600)))
@@ -315,7 +318,9 @@ class Chaos:
             if each.is_cut and not each.took:
                 self.oracle.cut_short(each)
             if each.took:
-                self.oracle.told(each, is_excused=self.went_on or skewed or each.mail in self.heard_of)
+                is_excused = self.went_on or skewed or each.mail in self.heard_of
+                is_cut = each.mail.partition("@")[0] in self.in_hand
+                self.oracle.told(each, is_excused=is_excused, is_cut=is_cut)
                 self.came.add(each.mail.partition("@")[0])
             self.heard_of.add(each.mail)
 

@@ -142,13 +142,16 @@ class Oracle:
                 for notice in self._fitting(self._key(label), heard):
                     notice.unsure = True
 
-    def told(self, heard: Heard, *, is_excused: bool) -> None:
-        """A mailbox got a mail for the first time. `is_excused`: its sender had asked before whether it is true."""
+    def told(self, heard: Heard, *, is_excused: bool, is_cut: bool) -> None:
+        """A mailbox got a mail for the first time. `is_excused`: its sender had asked before whether it is true.
+
+        `is_cut`: its sender ended or was stopped before it had the answer, so that it does not know.
+        """
         if heard.kind not in _DIGESTS or heard.mail in self.told_mails:
             return
         self.told_mails.add(heard.mail)
         for label in heard.labels:
-            self._tell(self._key(label), heard, is_excused=is_excused)
+            self._tell(self._key(label), heard, is_excused=is_excused, is_cut=is_cut)
 
     # What it means
 
@@ -187,7 +190,7 @@ class Oracle:
             if about[0] == key.expires_on and about[2] == heard.recipient and (about[1] == EXPIRED) == expired
         ]  # fmt: skip
 
-    def _tell(self, key: KeyFact, heard: Heard, *, is_excused: bool) -> None:
+    def _tell(self, key: KeyFact, heard: Heard, *, is_excused: bool, is_cut: bool) -> None:
         expired = heard.kind == "key_expired"
         name = f"{heard.kind} about {key.label} to {heard.recipient} at {self._now:%F %T} ({heard.mail})"
         if not is_excused and not self._is_true(key, heard.recipient, expired=expired):
@@ -196,7 +199,7 @@ class Oracle:
         states = ("owed", "perhaps", "withdrawn", "covered")
         notice = next((each for state in states for each in fit if each.state == state), None)
         if notice is not None:
-            notice.state, notice.unsure = "told", heard.is_cut or heard.is_lie
+            notice.state, notice.unsure = "told", is_cut or heard.is_cut or heard.is_lie
         elif any(each.state == "told" and each.unsure for each in fit):
             self.told_again += 1
         elif any(each.state == "told" for each in fit):

@@ -79,7 +79,7 @@ class PostOffice:
             self.heard[each.mail.partition("@")[0]].append(each)
             if not each.mail:
                 self.may_be_cut[each.recipient] += 1
-        self.in_hand = Counter(_in_hand(folder))
+        self.in_hand = Counter(in_hand(folder))
         self.too_slow = _too_slow(folder)
 
     def check(self, owed: list[OwedMail], now: datetime) -> Tally:
@@ -145,7 +145,7 @@ def _said(each: tuple[str, str, str, datetime]) -> str:
     return f"{each[0]} to {each[1]} about {each[2] or 'the company'} of {each[3]:%F %T}"
 
 
-def _in_hand(folder: Path) -> list[str]:
+def in_hand(folder: Path) -> list[str]:
     """The mails that a worker had between hand-over and answer as it was killed or stopped."""
     found = []
     for path in sorted(folder.glob("blown-*")):
