@@ -163,7 +163,8 @@ class _Post:
             steps = session.hand_over(self.sender.address, mail.recipient, ready.message)
             side_by_side.append(HandOver(mail, ready, session, steps))
         try:
-            told = offer(side_by_side, are_new=self.lines.are_new)
+            half = len(side_by_side) // 2  # one that keeps mails takes longer over their bodies
+            told = offer(side_by_side, are_new=self.lines.are_new, meanwhile=lambda: self._write_ahead(waiting, half))
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
             waiting.extendleft(each.mail for each in reversed(left_out))
             self._hand_over([each for each in told if each not in left_out], waiting)
@@ -174,7 +175,7 @@ class _Post:
     def _next(self, waiting: deque[Email]) -> list[tuple[Email, Ready]]:
         """Mails as they go, one for each connection: those written ahead, if that was just now, and what they lack."""
         found, self.ahead = self.ahead, []
-        if not timedelta() <= self.clock() - self.ahead_since <= _TRUE_FOR:
+        if len(found) > len(self.sessions) or not timedelta() <= self.clock() - self.ahead_since <= _TRUE_FOR:
             waiting.extendleft(mail for mail, _ in reversed(found))
             found = []
         self.truths = notices.truths(list(islice(waiting, len(self.sessions) - len(found))))
@@ -185,11 +186,16 @@ class _Post:
                 found.append((mail, ready))
         return found
 
-    def _write_ahead(self, waiting: deque[Email]) -> None:
-        """Write the next mails as long as each goes as it is. The store is only read: an answer may be there by now."""
-        self.ahead_since = now = self.clock()
-        truths = notices.truths(list(islice(waiting, len(self.sessions))))
-        while waiting and len(self.ahead) < len(self.sessions):
+    def _write_ahead(self, waiting: deque[Email], number: int) -> None:
+        """Have so many of the next mails written, as far as they go as they are.
+
+        The store is only read: an answer may be there by now.
+        """
+        now = self.clock()
+        if not self.ahead:
+            self.ahead_since = now
+        truths = notices.truths(list(islice(waiting, max(0, number - len(self.ahead)))))
+        while waiting and len(self.ahead) < number:
             ready = self._as_it_is(waiting[0], now, truths.get(waiting[0].id))
             if ready is None:
                 return
@@ -301,7 +307,7 @@ class _Post:
             each.go_on("gone")
         try:
             if going and not self.outcome.stopped:
-                self._write_ahead(waiting)
+                self._write_ahead(waiting, len(self.sessions))
         except Exception as error:  # noqa: BLE001 - raised below, once these are heard
             faults.append(error)
         while going:

@@ -93,8 +93,12 @@ class HandOver:
             self.answer = end.value
 
 
-def offer(side_by_side: Sequence[HandOver], *, are_new: bool) -> Sequence[HandOver]:
+def offer(
+    side_by_side: Sequence[HandOver], *, are_new: bool, meanwhile: Callable[[], object] = lambda: None
+) -> Sequence[HandOver]:
     """Have the server ask for the bodies. All are told of before one is waited for; their time begins together.
+
+    What is done `meanwhile` goes on while the server thinks.
 
     Gives those that it was told of. Where the connections `are_new`, the first that does not come about is the last one
     tried: a server that lets it wait would let every further one wait as long, and those that stand meanwhile.
@@ -107,6 +111,7 @@ def offer(side_by_side: Sequence[HandOver], *, are_new: bool) -> Sequence[HandOv
         told.append(each)
         if are_new and is_of_connection(each.answer):
             break
+    meanwhile()
     for each in told:
         each.go_on("asked")
     return told
