@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
@@ -49,12 +49,13 @@ def send(
     timeouts: Timeouts = PATIENT,
     log: JsonLog | None = None,
     kind: type[SmtpSession] = SmtpSession,
+    clock: Callable[[], datetime] | None = None,
 ) -> Outcome:
     now = NOON + hours * HOUR
     return deliver_slice(
         lambda: kind("localhost", server.port, tls="none", timeouts=timeouts),
         SENDER,
-        lambda: now,
+        clock or (lambda: now),
         owner=owner,
         relay=relay,
         log=log,
@@ -160,13 +161,7 @@ def test_by_a_clock_that_leaps_while_an_answer_is_waited_for_nothing_comes_too_l
         gone = lambda: clock.append(NOON + 9 * 24 * HOUR)  # noqa: E731
 
     with smtp_server() as server:
-        deliver_slice(
-            lambda: Leaping("localhost", server.port, tls="none"),
-            SENDER,
-            lambda: clock[-1],
-            owner="worker-1",
-            relay=Relay(connections=1),
-        )
+        send(server, Relay(connections=1), kind=Leaping, clock=lambda: clock[-1])
 
     assert states() == {"sent": 1, "queued": 1}
 
@@ -186,13 +181,7 @@ def test_what_was_written_more_than_ten_seconds_ago_is_asked_once_more_whether_i
         answered = lambda: clock.append(NOON + timedelta(seconds=seconds))  # noqa: E731
 
     with smtp_server() as server:
-        deliver_slice(
-            lambda: Slow("localhost", server.port, tls="none"),
-            SENDER,
-            lambda: clock[-1],
-            owner="worker-1",
-            relay=Relay(connections=1),
-        )
+        send(server, Relay(connections=1), kind=Slow, clock=lambda: clock[-1])
 
     assert Email.get(Email.recipient == "a1@x.example").state == state
 
