@@ -166,9 +166,11 @@ class Chaos:
         for each in self.handles:
             if each.place.slot in begun:
                 self._passed(each, begun[each.place.slot], quiet=quiet)
-        if begun:
-            self._look()
         passed = [each for each in self.handles if each.place.slot in begun]
+        if passed:
+            self._look()
+        if any(each.state in {"dead", "stopped"} for each in passed):
+            self._meddle()
         return any(each.state != "idle" or each.last.get("failed") for each in passed) or self._has_tries_left(passed)
 
     def _has_tries_left(self, passed: Sequence[Handle]) -> bool:
@@ -243,6 +245,13 @@ class Chaos:
         elif each.state == "idle" and not each.burns:
             each.fuse = (f"{what.kind} in hand" if what.in_hand else what.kind, what.points)
             each.again_at = self.now + what.lasts
+
+    def _meddle(self) -> None:
+        """A worker has left mails lying that it had claimed, and somebody makes one of them untrue before its turn."""
+        with session():
+            told = [row[0] for row in run_sql(_CLAIMED).fetchall()]
+        if told:
+            self.people.make_untrue(self.chance.choice(told), self.chance, self.now)
 
     def _step_clock(self, what: Happening) -> None:
         """Of one machine; on SQLite all workers are on it."""
@@ -385,3 +394,7 @@ _FINAL = """
 _FAILED = "SELECT id, company_id, night FROM refresh_marker WHERE state = 'failed' AND night >= ?"
 _MARKERS = "SELECT c.external_id, m.night, m.state FROM refresh_marker m JOIN company c ON c.id = m.company_id"
 _FINAL_RUNS = "SELECT period FROM run WHERE job = 'invoice-final' AND scope = ? AND state = 'done'"
+_CLAIMED = """
+    SELECT DISTINCT n.key_id FROM email e JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'
+     WHERE e.state = 'claimed' ORDER BY n.key_id
+"""

@@ -131,9 +131,20 @@ class People:
     def act(self, chance: random.Random, now: datetime) -> None:
         """One act. What the product refuses, and what a stopped worker keeps from being written, did not happen."""
         act = chance.choices([each for each, _ in self.acts], [weight for _, weight in self.acts])[0]
+        self._try(lambda: act(chance, now))
+
+    def make_untrue(self, key_id: int, chance: random.Random, now: datetime) -> None:
+        """Do something about one key of which somebody is just being told."""
+        key = next(each for each in self.model.every_key() if each.id == key_id)
+        if key.works(now) and chance.random() < 0.5:
+            self._try(lambda: self._revoke_one(key, now))
+        else:
+            self._try(lambda: self._edit_one(key, chance, now))
+
+    def _try(self, act: Callable[[], None]) -> None:
         try:
             with session():
-                act(chance, now)
+                act()
             self.acted += 1
         except (Refused, StoreUnavailable):
             self.refused += 1
@@ -181,7 +192,9 @@ class People:
         )  # fmt: skip
 
     def _edit(self, chance: random.Random, now: datetime) -> None:
-        key = self._key(chance, now, expired=True)
+        self._edit_one(self._key(chance, now, expired=True), chance, now)
+
+    def _edit_one(self, key: KeyFact, chance: random.Random, now: datetime) -> None:
         wanted = calendar.local_day(now, key.company.zone) + _days(chance)
         if wanted == key.expires_on:
             return
@@ -205,7 +218,9 @@ class People:
         self._owe("key_rotated", key.company, key.resource, key.label, now)
 
     def _revoke(self, chance: random.Random, now: datetime) -> None:
-        key = self._key(chance, now)
+        self._revoke_one(self._key(chance, now), now)
+
+    def _revoke_one(self, key: KeyFact, now: datetime) -> None:
         keys.revoke(OLAV, key.id, "no longer used", now)
         self.oracle.key_changed(key)
         key.revoked_at = now
