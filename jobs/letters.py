@@ -39,7 +39,7 @@ _READ_FOR_EACH: Final = 16  # characters, for each that may be shown: composing 
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 _PLAIN_SPACES: Final = (("\u00a0", " "), ("\u202f", " "), ("\u2212", "-"))
 # What stands for what is one recipient's alone, and in no text that anybody can have typed.
-_GREETING, _NAME, _WHY, _REFERENCE = (token_hex(16) for _ in range(4))
+_GREETING, _NAME, _WHY, _REFERENCE, _COMPANY = (token_hex(16) for _ in range(5))
 _SOME_ROLES: Final[tuple[Role, ...]] = ("resource",)
 
 Record = TypeVar("Record")
@@ -68,8 +68,10 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
     page = _rendered(kind, replace(context, envelope=anybody), today, now.replace(second=0, microsecond=0))
 
     def for_whom(content: str, *, markup: bool) -> str:
-        why = _why(mail.roles, getattr(page.about, "company", ""), page.keys, markup=markup)
-        name = escape(mail.recipient_name) if markup else mail.recipient_name
+        company, name = getattr(page.about, "company", ""), mail.recipient_name
+        if markup:
+            company, name = escape(company), escape(name)
+        why = _why(mail.roles, page.keys, markup=markup).replace(_COMPANY, company)
         before, greeting, after = content.split(_GREETING)
         greeting = greeting.replace(_NAME, name) if name else ""
         return (before + greeting + after).replace(_WHY, why).replace(_REFERENCE, mail.reference)
@@ -113,10 +115,10 @@ class _Reasons:
     keys: Sequence[int]
 
 
-@lru_cache(maxsize=1024)
-def _why(roles: tuple[Role, ...], company: str, keys: int, *, markup: bool) -> str:
+@lru_cache(maxsize=256)
+def _why(roles: tuple[Role, ...], keys: int, *, markup: bool) -> str:
     say: Any = _environment(markup=markup).globals["say"]
-    reasons = _Reasons(roles, company, range(keys or 1))
+    reasons = _Reasons(roles, _COMPANY, range(keys or 1))
     return str(say.why(reasons, reasons).strip())
 
 

@@ -87,7 +87,7 @@ def build(
         "Subject": _words("Subject", letter.subject),
     }
     for name, value in (
-        ("Date", format_datetime(date.astimezone(UTC))),
+        ("Date", _date(date.replace(microsecond=0))),
         ("Message-ID", message_id),
         *threading,
         ("Auto-Submitted", "auto-generated"),
@@ -131,6 +131,11 @@ def _quoted_line(line: str) -> bytes:
     if a2b_qp(written) != wanted or written.count(b"\n") != written.count(_LINE_END) or not written.isascii():
         raise MessageWrong("A mail reads back with another text than was meant; it was not sent.")
     return written
+
+
+@lru_cache(maxsize=16)
+def _date(date: datetime) -> str:
+    return format_datetime(date.astimezone(UTC))
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from store.outgoing import Bound
 from store.tables import Email
 
 _STEPS: Final[tuple[Step, ...]] = ("begun", "said", "asked", "gone")
+SOON: Final = 0.02  # seconds in which a server answers that is not slow
 _AT_ONCE: Final = 0.001  # seconds
 
 
@@ -24,6 +25,9 @@ class Session(Protocol):
 
     def heard_on(self) -> socket.socket | None:
         """Where the server's next word is heard; None where it need not be waited for."""
+
+    def is_at_hand(self) -> bool:
+        """Whether the server can be told of the next mail at once, on a connection that stands."""
 
 
 SessionFactory = Callable[[], AbstractContextManager[Session]]
@@ -86,19 +90,33 @@ class HandOver:
     def go_on(self, until: Step | None) -> None:
         """Go on until that step is reached, or the answer is there; None: until it is."""
         wanted = len(_STEPS) if until is None else _STEPS.index(until)
+        while self.answer is None and self.reached < wanted:
+            self.stop_next()
+
+    def stop_next(self) -> None:
+        """Go on to where it stops next, or the answer is there."""
         try:
-            while self.answer is None and self.reached < wanted:
-                self.reached = _STEPS.index(next(self.steps))
+            self.reached = _STEPS.index(next(self.steps))
         except StopIteration as end:
             self.answer = end.value
 
+    @property
+    def is_being_told(self) -> bool:
+        """Whether the server has yet to say that it wants the body, or not."""
+        return self.answer is None and self.reached < _STEPS.index("asked")
+
 
 def offer(
-    side_by_side: Sequence[HandOver], *, are_new: bool, meanwhile: Callable[[], object] = lambda: None
+    side_by_side: Sequence[HandOver],
+    *,
+    are_new: bool,
+    meanwhile: Callable[[], object] = lambda: None,
+    is_slow: Callable[[], object] = lambda: None,
 ) -> Sequence[HandOver]:
     """Have the server ask for the bodies. All are told of before one is waited for; their time begins together.
 
-    What is done `meanwhile` goes on while the server thinks.
+    What is done `meanwhile`, once or more often, goes on while the server thinks; what when it `is_slow`, as soon as
+    that is seen.
 
     Gives those that it was told of. Where the connections `are_new`, the first that does not come about is the last one
     tried: a server that lets it wait would let every further one wait as long, and those that stand meanwhile.
@@ -111,23 +129,31 @@ def offer(
         told.append(each)
         if are_new and is_of_connection(each.answer):
             break
-    meanwhile()
-    for each in told:
-        each.go_on("asked")
+    while still := [each for each in told if each.is_being_told]:
+        meanwhile()
+        answered = first_answered(still, SOON)
+        if not answered:
+            is_slow()
+        for each in answered or first_answered(still):
+            each.stop_next()
     return told
 
 
-def first_answered(going: Sequence[HandOver]) -> Sequence[HandOver]:
+def first_answered(going: Sequence[HandOver], within: float | None = None) -> Sequence[HandOver]:
     """Those that the server has answered by now; waits for the first, so that no answer waits for another's.
 
-    When it says nothing for as long as one of them would wait alone, all have waited long enough.
+    None of them when it says nothing `within` so many seconds. When it says nothing for as long as one of them would
+    wait alone, all have waited long enough.
     """
     silent = {heard: each for each in going if each.answer is None and (heard := each.session.heard_on()) is not None}
-    if len(going) == 1:
+    if len(going) == 1 and within is None:
         return going
     if len(silent) < len(going):
         return [each for each in going if each not in silent.values()]
-    answered, _, _ = select.select(list(silent), [], [], min(heard.gettimeout() or 0 for heard in silent))
+    patience = min(heard.gettimeout() or 0 for heard in silent)
+    answered, _, _ = select.select(list(silent), [], [], patience if within is None else min(within, patience))
+    if not answered and within is not None and within < patience:
+        return []
     for heard in () if answered else silent:
         heard.settimeout(_AT_ONCE)
     return [silent[heard] for heard in answered] or going

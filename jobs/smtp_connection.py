@@ -79,26 +79,21 @@ class Client(smtplib.SMTP):
         self._say(phase, command)
         self._want(phase, wanted)
 
-    def say_ahead(self, commands: Sequence[Command]) -> bool:
-        """Say all of them at once, where the server takes that (RFC 2920), and hear nothing yet; whether it does."""
-        ahead = self.has_extn("pipelining")
-        if ahead:
-            self._say(commands[0][0], *(command for _, command, _ in commands))
-        return ahead
+    def together(self, commands: Sequence[Command]) -> Sequence[Sequence[Command]]:
+        """Those that may be said before a reply is heard: all where the server takes that (RFC 2920), or each alone."""
+        return [commands] if self.has_extn("pipelining") else [[command] for command in commands]
 
-    def hear_each(self, commands: Sequence[Command], *, said: bool) -> None:
-        """Hear the replies to what was said ahead; what was not is said now, one after the other.
+    def say(self, commands: Sequence[Command]) -> None:
+        """Say them and hear nothing yet."""
+        self._say(commands[0][0], *(command for _, command, _ in commands))
 
-        NoWayError with the answer to give at the first reply that has no wanted code.
-        """
-        for number, (phase, command, wanted) in enumerate(commands, 1):
-            if not said:
-                self._say(phase, command)
+    def hear(self, commands: Sequence[Command]) -> None:
+        """Hear the replies to them. NoWayError with the answer to give at the first that has no wanted code."""
+        for number, (phase, _, wanted) in enumerate(commands, 1):
             try:
                 self._want(phase, wanted)
             except NoWayError:
-                if said:
-                    self._take_back(commands[number:])
+                self._take_back(commands[number:])
                 raise
 
     def _want(self, phase: Phase, wanted: Sequence[int]) -> None:

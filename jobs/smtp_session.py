@@ -54,7 +54,11 @@ _DOT_FIRST: Final = re.compile(rb"(?m)^\.")
 
 
 Step = Literal["begun", "said", "asked", "gone"]
-"""How far a hand-over is: begun (its time runs), the server was told of the mail, has asked for the body, has it."""
+"""How far a hand-over is: begun (its time runs); said, after each thing that the server is told of the mail and has not
+answered yet; asked for the body by the server; gone, with all of it there."""
+
+Refusal = TryLater | BadAddress | StopRun
+"""The server does not want the mail, or not now."""
 
 Conversation = Generator[Step, None, Answer]
 """A hand-over: it stops after each step, and ends with the answer. Closed before that, nothing more of it is sent."""
@@ -62,12 +66,11 @@ Conversation = Generator[Step, None, Answer]
 
 @dataclass
 class _Offer:
-    """A mail that the server shall ask for, and whether it was told of it ahead of its replies."""
+    """A mail that the server shall ask for."""
 
     sender: str
     recipient: str
     size: int
-    was_said: bool = False
 
     def commands(self, *, sized: bool) -> tuple[Command, ...]:
         """What is said, with its size to a server that wants to know it (RFC 1870)."""
@@ -113,7 +116,7 @@ class SmtpSession:
     ) -> None:
         self.close()
 
-    def check(self) -> TryLater | BadAddress | StopRun | None:
+    def check(self) -> Refusal | None:
         """Connect and log in without sending anything; None when that works."""
         self._deadline.set(self._server.timeouts.offer)
         try:
@@ -146,13 +149,9 @@ class SmtpSession:
 
     def _told(self, offer: _Offer, raw: bytes) -> Conversation:
         try:
-            refusal = self._tell(offer)
-            if refusal and not _lost_on_the_way(refusal):
-                return refusal
-            yield "said"
-            refusal = refusal or self._heard(offer)
+            refusal = yield from self._asked(offer)
             if _lost_on_the_way(refusal) and not self._deadline.has_passed:
-                refusal = self._tell(offer) or self._heard(offer)
+                refusal = yield from self._asked(offer)
             return refusal or (yield from self._with_body(raw))
         except BaseException:
             self._drop()  # half a body must never get its dot, and what was said and not heard is no answer to the next
@@ -162,6 +161,11 @@ class SmtpSession:
         """Where the server's next word is heard; None where it need not be waited for."""
         sock = self._client.sock if self._client is not None else None
         return None if isinstance(sock, ssl.SSLSocket) and sock.pending() else sock
+
+    def is_at_hand(self) -> bool:
+        """Whether the server can be told of the next mail at once: nothing has to be opened, renewed or cleared."""
+        client = self._client
+        return client is not None and client.sock is not None and self._is_clean and self._mails < _MAILS_A_CONNECTION
 
     def close(self) -> None:
         """Take leave; what the server says to that does not matter, the mails are with it."""
@@ -175,32 +179,21 @@ class SmtpSession:
                 self._client.docmd("QUIT")
         self._drop()
 
-    def _tell(self, offer: _Offer) -> TryLater | BadAddress | StopRun | None:
-        """Say of which mail the server shall ask for the body, as far as that can be said without hearing anything."""
+    def _asked(self, offer: _Offer) -> Generator[Step, None, Refusal | None]:
+        """Bring the server to ask for the body, and stop wherever its replies are to come; None when it does."""
         try:
             client = self._ready()
             self._mails += 1
             self._is_clean = False
-            offer.was_said = client.say_ahead(offer.commands(sized=client.has_extn("size")))
+            for commands in client.together(offer.commands(sized=client.has_extn("size"))):
+                client.say(commands)
+                yield "said"
+                client.hear(commands)
         except NoWayError as no_way:
-            return self._no_way(no_way)
+            if _is_of_relay(no_way.answer):
+                self._drop()
+            return no_way.answer
         return None
-
-    def _heard(self, offer: _Offer) -> TryLater | BadAddress | StopRun | None:
-        """Bring the server to ask for the body; None when it does."""
-        client = self._client
-        if client is None:
-            return TryLater("mail", NO_REPLY, "The connection was closed.", of_relay=True)
-        try:
-            client.hear_each(offer.commands(sized=client.has_extn("size")), said=offer.was_said)
-        except NoWayError as no_way:
-            return self._no_way(no_way)
-        return None
-
-    def _no_way(self, no_way: NoWayError) -> TryLater | BadAddress | StopRun:
-        if _is_of_relay(no_way.answer):
-            self._drop()
-        return no_way.answer
 
     def _with_body(self, raw: bytes) -> Conversation:
         """Send the body, then the dot that makes it a mail, and read what became of it."""

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from store import sent_record
-from store.database import backend, one_of, rows_alone, run_alone, run_sql, session, transact, writing
+from store.database import backend, rows_alone, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
@@ -67,26 +67,24 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
     With `per_minute` no more are claimed, by all owners together, than may be handed over in this minute.
     """
     instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
+    text = _TAKE.replace("{next}", _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else ""))
 
-    def take() -> list[Email]:
-        most = min(limit, _left_of_minute(per_minute, now)) if per_minute else limit
-        query = _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else "")
-        ids = [int(row[0]) for row in run_sql(query, (*instants, most)).fetchall()] if most else []
-        if not ids:
-            return []
-        these, named = one_of(ids)
-        run_sql(f"{_TAKE} {these}", (owner, seconds(now + lease), *named))
-        return _read(ids)
+    def take(most: int) -> list[int]:
+        return [int(row[0]) for row in rows_alone(text, (owner, seconds(now + lease), *instants, most))]
 
     with session():
         if run_sql(_NEXT, (*instants, 1)).fetchone() is None:  # a quiet worker never takes the write lock
             return []
-        return transact(take)
+        if per_minute:
+            return _read(transact(lambda: take(min(limit, _left_of_minute(per_minute, now)))))
+        return _read(take(limit))
 
 
 def _read(ids: list[int]) -> list[Email]:
     """These mails, the longest due first. One that cannot even be read has failed, and keeps no other back."""
-    chosen = Email.select().where(Email.id.in_(ids or [-1])).order_by(Email.next_at, Email.id)
+    if not ids:
+        return []
+    chosen = Email.select().where(Email.id.in_(ids)).order_by(Email.next_at, Email.id)
     try:
         return list(chosen)
     except ValueError as error:
@@ -372,7 +370,11 @@ _SENT = """
  RETURNING id
 """
 
-_TAKE = "UPDATE email SET state = 'claimed', owner = ?, lease_until = ? WHERE id"
+_TAKE = """
+    UPDATE email SET state = 'claimed', owner = ?, lease_until = ?
+     WHERE id IN (WITH next AS MATERIALIZED ({next}) SELECT id FROM next)
+ RETURNING id
+"""
 
 # One statement, or a mail that goes from one state to the other meanwhile is in neither.
 _IN_THE_MINUTE = """

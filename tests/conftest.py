@@ -11,7 +11,7 @@ from command import Home, copied, furnish
 from postgres_server import PostgresServer
 from rewound_store import RewoundStore
 
-from store import database, migrations
+from store import database, migrations, sent_record
 
 SETUP = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -72,6 +72,14 @@ def empty_store(store_location: str) -> Iterator[str]:
     """The same, with a session open for the test's thread."""
     with database.session():
         yield store_location
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Path]:
+    """The record of what was sent, which on PostgreSQL is kept only where it is named."""
+    sent_record.use(tmp_path / "sent")
+    yield tmp_path / "sent"
+    sent_record.use(None)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,9 @@ Word = Literal[
     "drop before dot",
     "drop after dot",
     "slow",
+    "slow rcpt",
     "all three",
+    "all three at rcpt",
 ]
 
 _REPLIES = {
@@ -116,6 +118,10 @@ class _Handler:
         if self.word == "drop at rcpt":
             smtp.transport.abort()
             return "421 never read"
+        if self.word == "slow rcpt":
+            await self.server.released.wait()
+        if self.word == "all three at rcpt":
+            await self.server.three.wait()
         envelope.rcpt_tos.append(address)
         return self._reply("relay", "") or self._reply("rcpt", "250 2.1.5 OK")
 

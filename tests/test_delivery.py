@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, Cast, arrive, enable, key_of
@@ -300,7 +301,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(empty_st
     assert states() == {"a@x.example": "sent", "b@x.example": "queued"}
 
 
-def test_a_worker_that_slept_finds_settled_by_another_what_the_relay_had_taken(empty_store: str) -> None:
+def test_a_worker_that_slept_finds_settled_by_another_what_the_relay_had_taken(empty_store: str, record: Path) -> None:
     arrive()
     owe_test_mails("a@x.example", "b@x.example")
 

@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from threading import Event
@@ -27,11 +26,7 @@ DAY = timedelta(days=1)
 DAYS = (14, 3, -1)
 
 
-@pytest.fixture(autouse=True)
-def record(empty_store: str, tmp_path: Path) -> Iterator[Path]:
-    sent_record.use(tmp_path / "sent")
-    yield tmp_path / "sent"
-    sent_record.use(None)
+pytestmark = pytest.mark.usefixtures("empty_store", "record")
 
 
 def send(

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
 
+import psycopg
 import pytest
 from cast import NOON, arrive
 from hooked_hand_over import around_the_record
@@ -22,7 +23,7 @@ from jobs import queues
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.smtp_session import Conversation, SmtpSession, Timeouts
-from store import database, outbox, outgoing, sent_record
+from store import database, outbox, outgoing
 from store.errors import StoreUnavailable
 from store.outbox import Owed
 from store.tables import Email
@@ -64,15 +65,6 @@ def send(
 
 def states() -> Counter[str]:
     return Counter(mail.state for mail in Email.select())
-
-
-@contextmanager
-def record_in(path: Path) -> Iterator[Path]:
-    sent_record.use(path)
-    try:
-        yield path
-    finally:
-        sent_record.use(None)
 
 
 def test_the_relay_gets_the_next_bodies_before_it_has_answered_to_the_first(empty_store: str) -> None:
@@ -312,13 +304,13 @@ def test_what_another_worker_has_taken_over_meanwhile_does_not_go_and_the_others
     assert (Email.get(Email.owner == "quick").recipient, states()) == ("a1@x.example", {"sent": 11, "claimed": 1})
 
 
-def test_an_answer_is_in_the_record_while_another_is_still_waited_for(empty_store: str, tmp_path: Path) -> None:
+def test_an_answer_is_in_the_record_while_another_is_still_waited_for(empty_store: str, record: Path) -> None:
     arrive()
     owe(11)
-    record, lines, tick = tmp_path / "record", [0], Event()
+    lines, tick = [0], Event()
     record.touch()
 
-    with record_in(record), smtp_server("ok", "slow", "ok") as server:
+    with smtp_server("ok", "slow", "ok") as server:
 
         def watch() -> None:
             while lines[-1] < 2 and len(lines) < 2000:
@@ -333,6 +325,43 @@ def test_an_answer_is_in_the_record_while_another_is_still_waited_for(empty_stor
 
     assert lines[-1] == 2
     assert len(outcome.sent) == 11
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("slow", "others"), [("slow", 5), ("slow rcpt", 3)])
+def test_without_a_record_the_store_says_what_was_taken_while_the_relay_lets_another_wait(
+    empty_store: str, slow: str, others: int
+) -> None:
+    arrive()
+    owe(11)
+    sent, tick = [0], Event()
+
+    with smtp_server("ok", "ok", "ok", slow, "ok") as server:
+
+        def watch() -> None:
+            with psycopg.connect(empty_store, autocommit=True) as store:
+                while sent[-1] < others and len(sent) < 2000:
+                    tick.wait(0.005)
+                    sent.extend(store.execute("SELECT count(*) FROM email WHERE state = 'sent'").fetchone() or [])
+            server.release()
+
+        watching = Thread(target=watch)
+        watching.start()
+        outcome = send(server, Relay(connections=3))
+        watching.join()
+
+    assert sent[-1] == others
+    assert len(outcome.sent) == 11
+
+
+def test_a_relay_that_takes_one_command_at_a_time_is_told_of_all_mails_side_by_side(empty_store: str) -> None:
+    arrive()
+    owe(11)
+
+    with smtp_server(*["all three at rcpt"] * 3) as server:
+        outcome = send(server, Relay(connections=3), timeouts=Timeouts(connect=2, command=2, dot=2, offer=5))
+
+    assert (len(outcome.sent), len(server.received)) == (11, 11)
 
 
 def test_an_answer_that_never_comes_keeps_no_other_from_being_known(empty_store: str) -> None:
@@ -403,7 +432,7 @@ def test_the_slices_of_one_pass_find_the_connections_of_the_first_open(empty_sto
 
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)  # whose sessions can be ended at any moment
 def test_a_store_that_is_away_after_any_statement_keeps_no_answer_from_being_known(
-    store_location: str, postgres: PostgresServer, tmp_path: Path
+    store_location: str, postgres: PostgresServer, record: Path
 ) -> None:
     statements = after = 0
     with database.session():
@@ -415,7 +444,7 @@ def test_a_store_that_is_away_after_any_statement_keeps_no_answer_from_being_kno
         if statements == after:
             postgres.sql(f"SELECT pg_terminate_backend({database.db.connection().info.backend_pid}, 5000)")
 
-    with record_in(tmp_path / "record"), smtp_server() as server:
+    with smtp_server() as server:
         while after <= statements:
             statements, after = 0, after + 1
             server.script.extend(["451 dot", "ok", "ok", "450 rcpt"])
