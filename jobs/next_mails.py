@@ -21,6 +21,7 @@ from store.notices import Confirmed, NoLongerTrue
 from store.outgoing import Bound, ClaimLost
 from store.tables import Email
 
+_ASKED_AT_ONCE: Final = 4
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _TRUE_FOR: Final = timedelta(seconds=10)  # what was written longer ago is asked again whether it is true
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
@@ -58,7 +59,8 @@ class NextMails:
         if len(found) > number or not _just_before(self._ahead_since, self._clock()):
             self.give_back([mail for mail, _ in found])
             found = []
-        self._ask_of(number - len(found))
+        if len(found) < number:
+            self._ask_of(number)
         while self._waiting and len(found) < number:
             mail = self._waiting.popleft()
             ready = self._ready(mail)
@@ -79,7 +81,7 @@ class NextMails:
         while self._waiting and more > 0:
             now, mail = self._clock(), self._waiting[0]
             if mail.id not in self._truths or not _just_before(self._truths_at, now):
-                self._ask_of(number - len(self._ahead))
+                self._ask_of(number)
             ready = self._as_it_is(mail, now)
             if ready is None:
                 return
@@ -89,8 +91,8 @@ class NextMails:
             more -= 1
 
     def _ask_of(self, number: int) -> None:
-        """Read what is to be known of the keys of so many that wait."""
-        asked = list(islice(self._waiting, number))
+        """Read what is to be known of the keys of those that wait, for a few times that so many go."""
+        asked = list(islice(self._waiting, _ASKED_AT_ONCE * number))
         self._truths_at = self._clock()
         self._truths = {mail.id: None for mail in asked} | notices.truths(asked)
 
