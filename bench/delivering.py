@@ -3,7 +3,8 @@
 `python -m bench.delivering [MAILS]` measures it alone. The mails are a night's notices, of a small store of its own:
 those that tell of one key, which nearly all do, and digests. The server is a process of its own that all sides speak
 with, and they take turns. There are three: aiosmtpd; one that answers after 5 ms, as a relay does that writes a mail to
-its disk; and one that answers at once, which none does that keeps what it takes. What the disk makes of it is told by a
+its disk; and one that answers at once, which none does that keeps what it takes: that tells what a mail costs in all
+and has no goal. What the disk makes of it is told by a
 third side: smtplib and the two commits that any sender needs who must know after a crash what has left, by the driver
 alone, of the same bytes on the same disk.
 """
@@ -36,7 +37,8 @@ _SENDER: Final = Sender("keys@fjord.example", "help@fjord.example")
 _TURNS: Final = 3
 _GOAL: Final = Goal("at least", 0.5)
 _CONNECTIONS: Final = 4  # as a worker has without a setting
-_RELAYS: Final = {"aiosmtpd": "aiosmtpd", "5": "a relay that answers in 5 ms", "0": "a relay that answers at once"}
+_AT_ONCE: Final = "0"
+_RELAYS: Final = {"aiosmtpd": "aiosmtpd", "5": "a relay that answers in 5 ms", _AT_ONCE: "a relay that answers at once"}
 _COMPANIES_A_MAIL: Final = 12  # that have to be there for one mail of each sort to be owed, and more
 _SORTS: Final = {"one key": (1, 1), "digests of 8 to 10 keys": (8, 10)}
 _EVERY_SIXTH: Final = "UPDATE api_key SET expires_on = ?, ends_at = ? WHERE company_id % 6 = 0 AND company_id % 2 = ?"
@@ -82,7 +84,8 @@ def against_smtplib(location: str, name: str, number: int) -> Iterator[Measure]:
             for kind, told in _RELAYS.items():
                 speeds = _in_turns(location, ports[kind], owner, keys, number // _TURNS)
                 ours, bare, durable = speeds.medians(0)
-                yield Measure(f"mails to {told}, {of}", ours, bare, "mails/s", _GOAL)
+                goal = None if kind == _AT_ONCE else _GOAL
+                yield Measure(f"mails to {told}, {of}", ours, bare, "mails/s", goal)
                 yield Measure(f"… against smtplib and two commits, {of}", ours, durable, "mails/s")
             ours, bare, _ = speeds.medians(1)
             yield Measure(f"… CPU of a mail, {of}", ours, bare, "ms")

@@ -120,7 +120,7 @@ class _Post:
             told = offer(
                 side_by_side,
                 are_new=self.lines.are_new,
-                meanwhile=lambda: self.waiting.write_half(len(self.sessions)),
+                meanwhile=lambda: self.waiting.write_one(len(self.sessions)),
                 is_slow=self._write_down_taken,
             )
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]

@@ -68,9 +68,10 @@ class NextMails:
                 found.append((mail, ready))
         return found
 
-    def write_half(self, number: int) -> None:
-        """Have half of those written that are not yet: a relay that keeps mails takes longer over their bodies."""
-        self._write_ahead((number - len(self._ahead)) // 2, number)
+    def write_one(self, number: int) -> None:
+        """Have one more written, until half are: a relay that keeps mails takes longer over their bodies."""
+        if len(self._ahead) < number // 2:
+            self._write_ahead(1, number)
 
     def write(self, number: int) -> None:
         """Have all written that are not yet."""
