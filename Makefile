@@ -8,7 +8,7 @@ SOURCES := keydesk tui jobs store bench tests
 # Compiled once, and not by each of the thousand processes that the suite starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test check bench bench-full torture lock clean
+.PHONY: demo run test check bench bench-short torture lock clean
 
 demo: .venv/ready ## the desk on a living world in a temporary folder
 	$(BIN)/keydesk demo
@@ -27,11 +27,11 @@ check: .venv/ready-dev ## lint, types, import contracts, the built wheel, the un
 	$(BIN)/python tests/built_wheel.py
 	$(BIN)/python tests/hardened_units.py
 
-bench: .venv/ready-dev ## speed against peers and bare libraries; writes build/bench.json
-	$(BIN)/python -m bench
-
-bench-full: .venv/ready-dev ## the same with 100,000 companies and 1,000,000 keys too: forty minutes, 10 GB of disk
+bench: .venv/ready-dev ## speed against peers and bare libraries at 1,000,000 keys: forty minutes, 10 GB of disk
 	$(BIN)/python -m bench --full
+
+bench-short: .venv/ready-dev ## the same with a night and a month of 10,000 companies: some minutes
+	$(BIN)/python -m bench
 
 torture: .venv/ready-dev ## years of chaos with several seeds, and every act killed before every statement
 	PYTHONPATH=tests $(BIN)/python -m torture --all
