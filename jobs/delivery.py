@@ -24,7 +24,7 @@ from jobs.mail_writing import Sender, reference_of, write
 from jobs.next_mails import NextMails
 from jobs.outcome import Outcome, Verdicts, reply_of, wait
 from jobs.relay import Relay
-from jobs.side_by_side import SOON, HandOver, Lines, Session, SessionFactory, first_answered, offer
+from jobs.side_by_side import HandOver, Lines, Session, SessionFactory, first_answered, offer
 from jobs.smtp_answers import (
     Answer,
     AnswerLost,
@@ -41,6 +41,7 @@ from store.tables import Email
 __all__ = ["LEASE", "Outcome", "Relay", "Sender", "Session", "deliver_slice", "reference_of", "wait", "write"]
 
 LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail (smtp_connection.Timeouts)
+_TOGETHER: Final = 0.005  # seconds; answers that come so soon after one another are written down in one transaction
 _MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
@@ -121,7 +122,6 @@ class _Post:
                 side_by_side,
                 are_new=self.lines.are_new,
                 meanwhile=lambda: self.waiting.write_one(len(self.sessions)),
-                is_slow=self._write_down_taken,
             )
             left_out = [*self._crowded_out(told), *side_by_side[len(told) :]]
             self.waiting.give_back([each.mail for each in left_out])
@@ -137,8 +137,8 @@ class _Post:
             self.verdicts.all_sent(self.taken)
         self.taken, self.is_recorded = [], True
 
-    def _write_down_taken(self) -> None:
-        """Before it is waited for something else, unless the record would tell of it after a crash."""
+    def _settle_unless_recorded(self) -> None:
+        """The same before anything else is waited for, unless the record would tell of it after a crash."""
         if not self.is_recorded:
             self.settle()
 
@@ -153,35 +153,31 @@ class _Post:
             if going and not self.verdicts.outcome.stopped:
                 self.waiting.write(len(self.sessions))
         while going:
-            answered = first_answered(going, SOON)
+            answered = first_answered(going, None if self.is_recorded else _TOGETHER)
             if not answered:
                 with _kept(faults):
-                    self._write_down_taken()
+                    self._settle_unless_recorded()
                 answered = first_answered(going)
             going = [each for each in going if each not in answered]
-            with _kept(faults):
-                for each in answered:
+            for each in answered:
+                with _kept(faults):
                     each.go_on(None)
+            with _kept(faults):
                 self._judge(answered)
-        if not self._goes_on_at_once():
-            self._write_down_taken()
+        with _kept(faults):
+            self._settle_unless_recorded()
         self._to_the_disk()
         if faults:
             raise faults[0]
 
-    def _goes_on_at_once(self) -> bool:
-        """Whether the next hand-over is soon to be written down: nothing has to be written or opened before."""
-        return self.waiting.are_written(len(self.sessions)) and all(each.is_at_hand() for each in self.sessions)
-
     def _bodies_go(self, asked: Sequence[HandOver]) -> list[HandOver]:
         """One transaction: the mails before these were taken, and these go. Those that are still ours."""
         if not asked:
-            self._write_down_taken()
             return []
         self._synced()
         going = [Going(each.mail.id, each.ready.bound) for each in asked]
         not_ours = outgoing.hand_over(self.verdicts.owner, LEASE, self.clock(), going, self.taken)
-        self.taken, self.is_recorded = [], True
+        self.taken = []
         self.verdicts.lost(not_ours)
         return [each for each in asked if each.mail.id not in not_ours]
 
@@ -231,8 +227,8 @@ class _Post:
         """Note it in the record before anything else is waited for; that goes to the disk while the next is written."""
         self.taken.append(Taken(mail.id, reply, now))
         try:
-            self.is_recorded = sent_record.add(mail, things, now) and self.is_recorded
-            self.is_on_disk = False
+            is_added = sent_record.add(mail, things, now)
+            self.is_recorded, self.is_on_disk = self.is_recorded and is_added, self.is_on_disk and not is_added
         except OSError as error:
             self.is_recorded = False
             self._not_recorded([mail.id], error)

@@ -87,7 +87,7 @@ def build(
         "Subject": _words("Subject", letter.subject),
     }
     for name, value in (
-        ("Date", _date(date.replace(microsecond=0))),
+        ("Date", _date(date.astimezone(UTC).replace(microsecond=0))),
         ("Message-ID", message_id),
         *threading,
         ("Auto-Submitted", "auto-generated"),
@@ -135,7 +135,7 @@ def _quoted_line(line: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def _date(date: datetime) -> str:
-    return format_datetime(date.astimezone(UTC))
+    return format_datetime(date)
 
 
 @lru_cache(maxsize=1024)

@@ -21,7 +21,7 @@ from store.notices import Confirmed, NoLongerTrue
 from store.outgoing import Bound, ClaimLost
 from store.tables import Email
 
-_ASKED_AT_ONCE: Final = 4
+_ROUNDS_ASKED: Final = 4
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _TRUE_FOR: Final = timedelta(seconds=10)  # what was written longer ago is asked again whether it is true
 _NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
@@ -40,6 +40,7 @@ class NextMails:
         self._truths_at = _NEVER
         self._ahead: list[tuple[Email, Ready]] = []  # the next, which are written, since:
         self._ahead_since = _NEVER
+        self._not_ahead = 0  # the mail that does not go as it is, and waits for its turn
 
     def __bool__(self) -> bool:
         """Whether there is one left, written or not."""
@@ -48,10 +49,6 @@ class NextMails:
     def give_back(self, mails: Sequence[Email]) -> None:
         """They did not go, and are the next again."""
         self._waiting.extendleft(reversed(mails))
-
-    def are_written(self, number: int) -> bool:
-        """Whether all that go next are."""
-        return len(self._ahead) >= number
 
     def take(self, number: int) -> list[tuple[Email, Ready]]:
         """Mails as they go: those written ahead, if that was just now, and what they lack."""
@@ -83,8 +80,9 @@ class NextMails:
             now, mail = self._clock(), self._waiting[0]
             if mail.id not in self._truths or not _just_before(self._truths_at, now):
                 self._ask_of(number)
-            ready = self._as_it_is(mail, now)
+            ready = self._as_it_is(mail, now) if mail.id != self._not_ahead else None
             if ready is None:
+                self._not_ahead = mail.id
                 return
             if not self._ahead:
                 self._ahead_since = self._truths_at
@@ -92,8 +90,8 @@ class NextMails:
             more -= 1
 
     def _ask_of(self, number: int) -> None:
-        """Read what is to be known of the keys of those that wait, for a few times that so many go."""
-        asked = list(islice(self._waiting, _ASKED_AT_ONCE * number))
+        """Read what is to be known of the keys of those that wait, for a few rounds of so many."""
+        asked = list(islice(self._waiting, _ROUNDS_ASKED * number))
         self._truths_at = self._clock()
         self._truths = {mail.id: None for mail in asked} | notices.truths(asked)
 

@@ -37,7 +37,7 @@ class Outcome:
 class Verdicts:
     """Each is written down in the store, then counted in the outcome and said in the log.
 
-    They raise ClaimLost when the mail is not the owner's any more.
+    What changes the store about one mail raises ClaimLost when that is not the owner's any more.
     """
 
     owner: str

@@ -2,6 +2,7 @@
 
 import select
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from store.outgoing import Bound
 from store.tables import Email
 
 _STEPS: Final[tuple[Step, ...]] = ("begun", "said", "asked", "gone")
-SOON: Final = 0.02  # seconds in which a server answers that is not slow
 _AT_ONCE: Final = 0.001  # seconds
 
 
@@ -25,9 +25,6 @@ class Session(Protocol):
 
     def heard_on(self) -> socket.socket | None:
         """Where the server's next word is heard; None where it need not be waited for."""
-
-    def is_at_hand(self) -> bool:
-        """Whether the server can be told of the next mail at once, on a connection that stands."""
 
 
 SessionFactory = Callable[[], AbstractContextManager[Session]]
@@ -77,6 +74,7 @@ class HandOver:
     session: Session
     steps: Conversation
     reached: int = -1  # of _STEPS
+    waits_since: float = 0  # by time.monotonic
     answer: Answer | None = None
 
     @property
@@ -97,6 +95,7 @@ class HandOver:
         """Go on to where it stops next, or the answer is there."""
         try:
             self.reached = _STEPS.index(next(self.steps))
+            self.waits_since = time.monotonic()
         except StopIteration as end:
             self.answer = end.value
 
@@ -107,16 +106,11 @@ class HandOver:
 
 
 def offer(
-    side_by_side: Sequence[HandOver],
-    *,
-    are_new: bool,
-    meanwhile: Callable[[], object] = lambda: None,
-    is_slow: Callable[[], object] = lambda: None,
+    side_by_side: Sequence[HandOver], *, are_new: bool, meanwhile: Callable[[], object] = lambda: None
 ) -> Sequence[HandOver]:
     """Have the server ask for the bodies. All are told of before one is waited for; their time begins together.
 
-    What is done `meanwhile`, once or more often, goes on while the server thinks; what when it `is_slow`, as soon as
-    that is seen.
+    What is done `meanwhile`, once or more often, goes on while the server thinks.
 
     Gives those that it was told of. Where the connections `are_new`, the first that does not come about is the last one
     tried: a server that lets it wait would let every further one wait as long, and those that stand meanwhile.
@@ -131,10 +125,7 @@ def offer(
             break
     while still := [each for each in told if each.is_being_told]:
         meanwhile()
-        answered = first_answered(still, SOON)
-        if not answered:
-            is_slow()
-        for each in answered or first_answered(still):
+        for each in first_answered(still):
             each.stop_next()
     return told
 
@@ -142,18 +133,18 @@ def offer(
 def first_answered(going: Sequence[HandOver], within: float | None = None) -> Sequence[HandOver]:
     """Those that the server has answered by now; waits for the first, so that no answer waits for another's.
 
-    None of them when it says nothing `within` so many seconds. When it says nothing for as long as one of them would
-    wait alone, all have waited long enough.
+    None of them when it says nothing `within` so many seconds; otherwise those for which it was waited long enough.
     """
     silent = {heard: each for each in going if each.answer is None and (heard := each.session.heard_on()) is not None}
-    if len(going) == 1 and within is None:
-        return going
     if len(silent) < len(going):
         return [each for each in going if each not in silent.values()]
-    patience = min(heard.gettimeout() or 0 for heard in silent)
+    now = time.monotonic()
+    left = {heard: each.waits_since + (heard.gettimeout() or 0) - now for heard, each in silent.items()}
+    patience = max(0, min(left.values()))
     answered, _, _ = select.select(list(silent), [], [], patience if within is None else min(within, patience))
-    if not answered and within is not None and within < patience:
-        return []
-    for heard in () if answered else silent:
+    if answered or (within is not None and within < patience):
+        return [silent[heard] for heard in answered]
+    overdue = [heard for heard in silent if left[heard] <= patience]
+    for heard in overdue:
         heard.settimeout(_AT_ONCE)
-    return [silent[heard] for heard in answered] or going
+    return [silent[heard] for heard in overdue]

@@ -162,11 +162,6 @@ class SmtpSession:
         sock = self._client.sock if self._client is not None else None
         return None if isinstance(sock, ssl.SSLSocket) and sock.pending() else sock
 
-    def is_at_hand(self) -> bool:
-        """Whether the server can be told of the next mail at once: nothing has to be opened, renewed or cleared."""
-        client = self._client
-        return client is not None and client.sock is not None and self._is_clean and self._mails < _MAILS_A_CONNECTION
-
     def close(self) -> None:
         """Take leave; what the server says to that does not matter, the mails are with it."""
         self._deadline.close()
@@ -189,6 +184,7 @@ class SmtpSession:
                 client.say(commands)
                 yield "said"
                 client.hear(commands)
+                self._is_patient(client)
         except NoWayError as no_way:
             if _is_of_relay(no_way.answer):
                 self._drop()
@@ -209,10 +205,15 @@ class SmtpSession:
         answer = early or lost or _answered(client)
         if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
             self._drop()
-        elif client.sock is not None:
-            client.sock.settimeout(self._server.timeouts.command)
+        else:
+            self._is_patient(client)
         self._is_clean = isinstance(answer, Delivered)
         return answer
+
+    def _is_patient(self, client: Client) -> None:
+        """With the next reply, however long it was waited for the last one."""
+        if client.sock is not None:
+            client.sock.settimeout(self._server.timeouts.command)
 
     def _ready(self) -> Client:
         """A connection on which nothing of an earlier mail is left; one that does not answer to that is opened anew."""

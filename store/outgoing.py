@@ -69,15 +69,14 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
     instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
     text = _TAKE.replace("{next}", _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else ""))
 
-    def take(most: int) -> list[int]:
-        return [int(row[0]) for row in rows_alone(text, (owner, seconds(now + lease), *instants, most))]
+    def take() -> list[Email]:
+        most = min(limit, _left_of_minute(per_minute, now)) if per_minute else limit
+        return _read([int(row[0]) for row in run_sql(text, (owner, seconds(now + lease), *instants, most)).fetchall()])
 
     with session():
         if run_sql(_NEXT, (*instants, 1)).fetchone() is None:  # a quiet worker never takes the write lock
             return []
-        if per_minute:
-            return _read(transact(lambda: take(min(limit, _left_of_minute(per_minute, now)))))
-        return _read(take(limit))
+        return transact(take)
 
 
 def _read(ids: list[int]) -> list[Email]:
@@ -384,7 +383,8 @@ _IN_THE_MINUTE = """
 """
 
 _UNREADABLE = """
-    UPDATE email SET state = 'failed', owner = NULL, lease_until = NULL, context = '{}', reply = ? WHERE id = ?
+    UPDATE email SET state = 'failed', owner = NULL, lease_until = NULL, context = '{}', reply = ?
+     WHERE id = ? AND state = 'claimed'
 """
 
 _ABANDONED = """

@@ -37,9 +37,6 @@ class Letterbox:
     def heard_on(self) -> None:
         """Nothing of it is waited for."""
 
-    def is_at_hand(self) -> bool:
-        return True
-
 
 def live(mail_file: Path, log: JsonLog, start: datetime, span: timedelta) -> None:
     @contextmanager

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -22,6 +23,8 @@ from smtp_server import ScriptedServer, smtp_server
 from jobs import queues
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
+from jobs.side_by_side import HandOver, Ready, first_answered
+from jobs.smtp_answers import AnswerLost
 from jobs.smtp_session import Conversation, SmtpSession, Timeouts
 from store import database, outbox, outgoing
 from store.errors import StoreUnavailable
@@ -373,6 +376,40 @@ def test_an_answer_that_never_comes_keeps_no_other_from_being_known(empty_store:
 
     assert (len(outcome.sent), len(outcome.ambiguous)) == (2, 1)
     assert states() == {"sent": 2, "ambiguous": 1, "queued": 8}
+
+
+class Silent:
+    """A connection on which nothing is heard, for at most so many seconds."""
+
+    def __init__(self, patience: float) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(patience)
+
+    def hand_over(self, _sender: str, _recipient: str, _raw: bytes) -> Conversation:
+        yield "said"
+        return AnswerLost("nobody asks")
+
+    def heard_on(self) -> socket.socket:
+        return self.ours
+
+
+def test_only_who_was_waited_for_long_enough_is_waited_for_no_longer() -> None:
+    sessions = [Silent(0.01), Silent(60)]
+    ready = Ready(b"", None, ())
+    told = [HandOver(Email(), ready, each, each.hand_over("", "", b"")) for each in sessions]
+    for each in told:
+        each.go_on("said")
+
+    overdue = first_answered(told)
+
+    assert overdue == told[:1]
+    assert sessions[1].ours.gettimeout() == 60
+    assert first_answered(told[1:], within=0.01) == []
+    sessions[1].theirs.send(b"250 OK\r\n")
+    assert first_answered(told[1:]) == told[1:]
+    for session in sessions:
+        session.ours.close()
+        session.theirs.close()
 
 
 class Dying(SmtpSession):

@@ -318,3 +318,17 @@ def test_a_refused_recipient_is_told_from_refused_settings(code: int, text: str,
 def test_what_a_server_says_is_shown_on_one_line_without_control_characters_and_cut() -> None:
     assert shown(b"5.1.1 \x1b[31mNo\x00 such\r\nuser\xff") == "5.1.1 [31mNo such user�"
     assert len(shown(b"x" * 5000)) == 300
+
+
+def test_after_a_reply_that_came_at_the_last_moment_the_next_may_take_its_time() -> None:
+    with smtp_server() as server, SmtpSession("localhost", server.port, tls="none") as session:
+        steps = session.hand_over("keys@fjord.example", "a@x.example", b"Subject: x\r\n\r\nx\r\n")
+        told = [next(steps), next(steps)]
+        connection = session.heard_on()
+        assert connection is not None
+        connection.settimeout(0.5)
+        told.append(next(steps))
+        patience = connection.gettimeout()
+        steps.close()
+
+    assert (told, patience) == (["begun", "said", "said"], 90)

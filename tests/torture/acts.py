@@ -50,9 +50,6 @@ class Letterbox:
     def heard_on(self) -> None:
         """Nothing of it is waited for."""
 
-    def is_at_hand(self) -> bool:
-        return True
-
 
 def letterbox(world: World, connections: int = 1) -> dict[str, Queue]:
     @contextmanager

@@ -327,8 +327,8 @@ class Chaos:
             if each.is_cut and not each.took:
                 self.oracle.cut_short(each)
             if each.took:
-                is_excused = self.went_on or skewed or each.mail in self.heard_of
-                is_cut = each.mail.partition("@")[0] in self.in_hand
+                is_cut = each.mail.partition("@")[0] in self.in_hand  # so that it goes once more as it was
+                is_excused = self.went_on or skewed or each.mail in self.heard_of or is_cut
                 self.oracle.told(each, is_excused=is_excused, is_cut=is_cut)
                 self.came.add(each.mail.partition("@")[0])
             self.heard_of.add(each.mail)
