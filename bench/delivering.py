@@ -4,9 +4,8 @@
 those that tell of one key, which nearly all do, and digests. The server is a process of its own that all sides speak
 with, and they take turns. There are three: aiosmtpd; one that answers after 5 ms, as a relay does that writes a mail to
 its disk; and one that answers at once, which none does that keeps what it takes: that tells what a mail costs in all
-and has no goal. What the disk makes of it is told by a
-third side: smtplib and the two commits that any sender needs who must know after a crash what has left, by the driver
-alone, of the same bytes on the same disk.
+and has no goal. What the disk makes of it is told by a third side: smtplib and the two commits that any sender needs
+who must know after a crash what has left, by the driver alone, of the same bytes on the same disk.
 """
 
 import smtplib
