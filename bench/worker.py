@@ -38,6 +38,7 @@ _PROMISED_FROM: Final = 10_000  # companies; below, what a run costs by itself i
 _FILLED_FROM: Final = 100_000  # companies, whose night fills pages, and SQLite's cache, early
 _JOBS: Final = {job.name: job for job in TIMETABLE}
 _AWAY: Final = 90  # days
+_TURNS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class _Bench:
     def night(self, night: Night) -> Found:
         """Both sides in turns, ours first; then two workers."""
         found = Found()
-        for turn in range(3 if self.companies <= 10_000 else 1):
+        for turn in range(_TURNS):
             for which in order(turn):
                 self._before(night)
                 (took,) = self._run(night, "ours" if which == 0 else "bare")
