@@ -89,9 +89,9 @@ class HandOver:
         """Go on until that step is reached, or the answer is there; None: until it is."""
         wanted = len(_STEPS) if until is None else _STEPS.index(until)
         while self.answer is None and self.reached < wanted:
-            self.stop_next()
+            self.step()
 
-    def stop_next(self) -> None:
+    def step(self) -> None:
         """Go on to where it stops next, or the answer is there."""
         try:
             self.reached = _STEPS.index(next(self.steps))
@@ -126,7 +126,7 @@ def offer(
     while still := [each for each in told if each.is_being_told]:
         meanwhile()
         for each in first_answered(still):
-            each.stop_next()
+            each.step()
     return told
 
 

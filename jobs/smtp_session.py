@@ -184,7 +184,7 @@ class SmtpSession:
                 client.say(commands)
                 yield "said"
                 client.hear(commands)
-                self._is_patient(client)
+                self._restore_patience(client)
         except NoWayError as no_way:
             if _is_of_relay(no_way.answer):
                 self._drop()
@@ -206,12 +206,12 @@ class SmtpSession:
         if early or isinstance(answer, AnswerLost) or _is_of_relay(answer):
             self._drop()
         else:
-            self._is_patient(client)
+            self._restore_patience(client)
         self._is_clean = isinstance(answer, Delivered)
         return answer
 
-    def _is_patient(self, client: Client) -> None:
-        """With the next reply, however long it was waited for the last one."""
+    def _restore_patience(self, client: Client) -> None:
+        """The next reply has its whole time, however little was left for the last one."""
         if client.sock is not None:
             client.sock.settimeout(self._server.timeouts.command)
 

@@ -369,6 +369,7 @@ _SENT = """
  RETURNING id
 """
 
+# Materialized: PostgreSQL could run a joined query with a limit more than once, and take more.
 _TAKE = """
     UPDATE email SET state = 'claimed', owner = ?, lease_until = ?
      WHERE id IN (WITH next AS MATERIALIZED ({next}) SELECT id FROM next)
