@@ -181,6 +181,19 @@ def test_a_line_that_is_lost_ends_it(empty_store: str, tmp_path: Path, terminals
     assert desk.process.wait(PATIENCE) == 129
 
 
+def test_a_line_that_is_lost_ends_it_also_when_nobody_says_so(
+    empty_store: str, tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    small_world()
+    desk = Terminal(empty_store, tmp_path)
+    terminals.append(desk)
+    desk.shows("1 of 3 companies")
+
+    desk.hang_up()
+
+    assert desk.process.wait(PATIENCE) == 129
+
+
 def test_without_a_terminal_it_refuses_in_a_sentence(empty_store: str, tmp_path: Path) -> None:
     small_world()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -218,6 +219,15 @@ class DeskApp(App[None]):
                 loop.add_signal_handler(ending, partial(self.exit, return_code=status))
             except (RuntimeError, ValueError):  # not the main thread: a test drives the app
                 return
+        if sys.stdin.isatty():
+            self.set_interval(LOOK_EVERY_SECONDS, self._leave_a_lost_terminal)
+
+    def _leave_a_lost_terminal(self) -> None:
+        """Only the session's leader is told that the line is lost; `make` or `sudo` before us keeps that to itself."""
+        try:
+            termios.tcgetattr(sys.stdin.fileno())
+        except termios.error:
+            self.exit(return_code=_ENDS[signal.SIGHUP])
 
     def _fatal_error(self) -> None:
         """One line and a reference instead of a traceback: its locals hold names, and perhaps a key."""
