@@ -26,16 +26,27 @@ class SqliteFile(SqliteDatabase):
     """The first connection makes the file where there is none. Every later one, and every change, wants the same."""
 
     def __init__(self, path: Path, **options: Any) -> None:
-        super().__init__(str(path), factory=_Connection, **options)
+        super().__init__(f"{path.absolute().as_uri()}?mode=rwc", factory=_Connection, uri=True, **options)
         self._path = path
         self._log = path.with_name(path.name + "-wal")
         self._known: _Identity | None = None
 
     def _connect(self) -> _Connection:
-        if self._known is not None and _identity(self._path) != self._known:
+        before = _identity(self._path)
+        if self._known is not None and before != self._known:
             raise self._replaced()
-        connection: _Connection = super()._connect()  # type: ignore[misc] # peewee's stubs leave it out
-        self._known = _identity(self._path)
+        try:
+            connection: _Connection = super()._connect()  # type: ignore[misc] # peewee's stubs leave it out
+        except driver.Error:
+            if _identity(self._path) != before:
+                raise self._replaced() from None
+            raise
+        opened = _identity(self._path)
+        if opened is None or before not in (None, opened):
+            connection.close()
+            raise self._replaced()
+        self._known = opened
+        self.database = f"{self._path.absolute().as_uri()}?mode=rw"  # from now on none is made where none is
         connection.log = _identity(self._log)
         return connection
 

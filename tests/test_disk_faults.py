@@ -6,14 +6,14 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, arrive, enable, key_of
 from fault_world import FaultWorld
-from peewee import QueryEvent
+from peewee import QueryEvent, SqliteDatabase
 from smtp_server import smtp_server
 
 from store import database, events, file_system, unavailable
@@ -265,6 +265,53 @@ def test_a_store_that_was_deleted_is_not_made_anew_by_a_program_that_had_it(stor
 
     assert refusal(store).startswith("The file of the store STORE was removed or replaced ")
     assert not store.exists()
+
+
+def as_it_is_opened(monkeypatch: pytest.MonkeyPatch, moment: str, act: Callable[[], object]) -> None:
+    """Let something happen once, right before or after the next opening of the store's file."""
+    opening = SqliteDatabase._connect  # type: ignore[attr-defined] # the stubs leave it out
+
+    def _connect(self: SqliteDatabase) -> object:
+        monkeypatch.undo()
+        if moment == "before":
+            act()
+        connection: object = opening(self)
+        if moment == "after":
+            act()
+        return connection
+
+    monkeypatch.setattr(SqliteDatabase, "_connect", _connect)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_store_that_goes_away_while_it_is_opened_is_not_made_anew(
+    store: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    as_it_is_opened(monkeypatch, moment, lambda: store.rename(store.with_name("away.db")))
+
+    told = [refusal(store), refusal(store)]
+
+    assert [sentence.partition(" while ")[0] for sentence in told] == [
+        "The file of the store STORE was removed or replaced",
+    ] * 2
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_file_that_takes_the_place_of_the_store_while_that_is_opened_is_not_written_to(
+    store: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    other = store.with_name("other.db")
+    shutil.copy(store, other)
+    database.bind(str(store))  # whoever opens it for the first time is told as well
+    as_it_is_opened(monkeypatch, moment, lambda: other.replace(store))
+
+    told = refusal(store)
+
+    assert told.startswith("The file of the store STORE was removed or replaced ")
+    assert written() == 1
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ _IMPATIENT = """
 from jobs import watch, worker
 from keydesk.command import main
 
-worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 10.0  # seconds; a busy machine may keep it from speaking for some
+worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 4.0  # seconds
 main(["worker"])
 """
 
