@@ -34,7 +34,7 @@ from jobs.smtp_answers import (
     TryLater,
     is_of_connection,
 )
-from store import outgoing, sent_record
+from store import ambiguous_mails, outgoing, sent_record
 from store.outgoing import Bound, ClaimLost, Going, Taken
 from store.tables import Email
 
@@ -68,7 +68,7 @@ def deliver_slice(
     now = clock()
     if open_session is None or relay.is_closed(now):
         return outcome
-    outcome.ambiguous.extend(outgoing.find_ambiguous(now))
+    outcome.ambiguous.extend(ambiguous_mails.find(now))
     mails = outgoing.claim(owner, min(limit, relay.most or limit), LEASE, now, relay.per_minute)
     if not mails:
         return outcome

@@ -12,7 +12,7 @@ from store import installation
 from store.database import run_sql
 from store.installation import Installation
 from store.mail_kinds import ABOUT_A_KEY, DIGESTS
-from store.notices import Confirmed
+from store.mail_truth import Confirmed
 from store.rules import calendar
 from store.tables import Email
 

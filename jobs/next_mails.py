@@ -15,9 +15,9 @@ from jobs.json_log import where
 from jobs.mail_writing import Sender, idempotency_key, write
 from jobs.outcome import Verdicts
 from jobs.side_by_side import Ready
-from store import installation, notices, outgoing, restored, sent_record
+from store import ambiguous_mails, installation, mail_truth, restored, sent_record
 from store.errors import StoreUnavailable
-from store.notices import Confirmed, NoLongerTrue
+from store.mail_truth import Confirmed, NoLongerTrue
 from store.outgoing import Bound, ClaimLost
 from store.tables import Email
 
@@ -93,14 +93,14 @@ class NextMails:
         """Read what is to be known of the keys of those that wait, for a few rounds of so many."""
         asked = list(islice(self._waiting, _ROUNDS_ASKED * number))
         self._truths_at = self._clock()
-        self._truths = {mail.id: None for mail in asked} | notices.truths(asked)
+        self._truths = {mail.id: None for mail in asked} | mail_truth.truths(asked)
 
     def _as_it_is(self, mail: Email, now: datetime) -> Ready | None:
         """The mail as it goes; None when anything is to be written down about it first."""
         is_first_try = not (mail.resends or mail.attempts or self._is_restored)
         if not is_first_try or _is_useless(mail, now):
             return None
-        confirmed = notices.unchanged(mail, now, self._truths[mail.id])
+        confirmed = mail_truth.unchanged(mail, now, self._truths[mail.id])
         if confirmed is None:
             return None
         try:
@@ -143,7 +143,7 @@ class NextMails:
             self._verdicts.withdrawn(mail, "it came too late to be of use")
             return None
         try:
-            return notices.confirm(mail, now, self._truths.get(mail.id))
+            return mail_truth.confirm(mail, now, self._truths.get(mail.id))
         except NoLongerTrue as reason:
             self._verdicts.withdrawn(mail, str(reason))
             return None
@@ -158,7 +158,7 @@ class NextMails:
         return True
 
     def _as_before(self, mail: Email, things: Sequence[str]) -> Ready | None:
-        if outgoing.forgotten(mail, self._clock()):
+        if ambiguous_mails.forgotten(mail, self._clock()):
             self._verdicts.set_apart(mail)
             return None
         return Ready(bytes(mail.message or b""), None, things)

@@ -8,7 +8,7 @@ from typing import Final
 
 from jobs.json_log import JsonLog
 from jobs.smtp_answers import NO_REPLY, Answer, BadAddress, StopRun, TryLater
-from store import outgoing
+from store import ambiguous_mails, outgoing
 from store.outgoing import Bound, Taken
 from store.tables import Email
 
@@ -58,7 +58,7 @@ class Verdicts:
 
     def set_apart(self, mail: Email) -> None:
         """It may have arrived, and a person has to say whether it goes once more."""
-        outgoing.set_apart(mail.id, self.owner)
+        ambiguous_mails.set_apart(mail.id, self.owner)
         self.outcome.ambiguous.append(mail.id)
 
     def failed(self, mail: Email, reply: str, bound: Bound | None = None, **more: str) -> None:
@@ -80,7 +80,7 @@ class Verdicts:
 
     def answer_lost(self, mail: Email, reply: str, now: datetime) -> None:
         """All of it has gone, and nobody knows what became of it."""
-        state = outgoing.answer_lost(mail.id, self.owner, reply, now)
+        state = ambiguous_mails.answer_lost(mail.id, self.owner, reply, now)
         self.outcome.ambiguous.append(mail.id)
         self.say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=reply, now=state)
 

@@ -22,7 +22,7 @@ from jobs.queues import Clock, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
 from jobs.watch import TICK_SECONDS, Watch
-from store import database, installation, outgoing, restored, runs, sent_record, workers
+from store import ambiguous_mails, database, installation, restored, runs, sent_record, workers
 from store.actors import WORKER
 from store.database import session
 from store.errors import StoreUnavailable
@@ -110,7 +110,7 @@ class Worker:
         installation.get()
         host = workers.this_host()
         for name in workers.bury(host, now):
-            freed, ambiguous = runs.put_back(name), outgoing.bury(name, now)
+            freed, ambiguous = runs.put_back(name), ambiguous_mails.bury(name, now)
             self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
         self.name = workers.register(host, self.version, now, kind=kind)
         self.log.say("worker.started", worker=self.name, version=self.version)
@@ -204,7 +204,7 @@ class Worker:
         if restored.held() is not None or self._planner.verdict(clock()) in _HELD:
             return taken
         if name == "mails" and name in self._cut_short:
-            outgoing.bury(self.name, clock())
+            ambiguous_mails.bury(self.name, clock())
         stopping = partial(self._is_told_to_stop, name)
         for _ in range(_MOST_SLICES):
             slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
@@ -262,7 +262,7 @@ class Worker:
     def _give_back(self) -> None:
         try:
             now = self.clock()
-            outgoing.bury(self.name, now)
+            ambiguous_mails.bury(self.name, now)
             self.end(now)
         except Exception as error:  # noqa: BLE001 - the leases run out then
             self.log.failure("worker.left-behind", error)

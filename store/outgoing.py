@@ -1,7 +1,8 @@
 """Mails on their way out: claimed, handed over, and what became of each.
 
 Every step is a conditional update that names the state it leaves and the owner it belongs to, and its rows are counted:
-a worker that lost its lease changes nothing. What a crash leaves in `handing-over` may have arrived; it is *ambiguous*.
+a worker that lost its lease changes nothing. What a crash leaves in `handing-over` may have arrived; see
+`store.ambiguous_mails`.
 """
 
 from collections.abc import Sequence
@@ -10,23 +11,20 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-from store import sent_record
 from store.database import backend, rows_alone, run_alone, run_sql, session, transact, writing
 from store.errors import KeydeskError, NotFound
 from store.fields import seconds
-from store.mail_kinds import ABOUT_A_KEY
 from store.rules.key_format import redact
 from store.rules.text import one_line
 from store.tables import Email
 
-_RELAY_RECOVERS = timedelta(minutes=5)
 _RELAY_REMEMBERS = timedelta(hours=12)  # the keys of mails that it has taken: half of the day that relays promise
 _MINUTE = timedelta(minutes=1)
 _PACE_LOCK = 0x6B64_7061  # one PostgreSQL transaction at a time counts what leaves in a minute
 _NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was made by a clock gone wrong
 _REPLY_LIMIT = 600
 _CLAIM_LOST = "Another worker has taken this mail over; nothing was changed."
-_IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
+IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
 
 _Change = tuple[str, Sequence[Any]]  # a statement that gives the ids of the mails it has changed, and its values
 
@@ -139,7 +137,7 @@ def all_sent(owner: str, taken: Sequence[Taken]) -> set[int]:
 
 def sent_before(email_id: int, owner: str, at: datetime) -> None:
     """The record beside the store knows it as sent: this store was restored, or a worker died after the answer."""
-    _leave(email_id, owner, "sent", _IN_THE_RECORD, sent_at=at)
+    leave(email_id, owner, "sent", IN_THE_RECORD, sent_at=at)
 
 
 def later(
@@ -149,97 +147,20 @@ def later(
 
     `attempted` says whether this mail was judged, or the relay itself was in the way; `subject`, how it was written.
     """
-    _leave(email_id, owner, "queued", reply, attempts=int(attempted), subject=subject, next_at=next_at)
+    leave(email_id, owner, "queued", reply, attempts=int(attempted), subject=subject, next_at=next_at)
 
 
 def failed(email_id: int, owner: str, reply: str, subject: str | None = None) -> None:
     """It never will be taken as it is; a person has to look."""
-    _leave(email_id, owner, "failed", reply, attempts=1, subject=subject)
+    leave(email_id, owner, "failed", reply, attempts=1, subject=subject)
 
 
 def withdrawn(email_id: int, owner: str, reason: str) -> None:
     """It is not true or not useful any more."""
-    _leave(email_id, owner, "withdrawn", reason)
+    leave(email_id, owner, "withdrawn", reason)
 
 
-def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
-    """The whole mail went, but the answer did not come. Gives the new state.
-
-    `queued`, once more and in a while, for a mail about a key and for one that the relay folds into the first;
-    `ambiguous` for anything else.
-    """
-    with session(), writing():
-        _leave(email_id, owner, "ambiguous", reply, attempts=1)
-        return "queued" if _send_again(email_id, now + _RELAY_RECOVERS) else "ambiguous"
-
-
-def forgotten(mail: Email, now: datetime) -> bool:
-    """Whether a mail that goes once more by itself may not: the relay may have forgotten that it took it."""
-    return (
-        mail.resends > 0 and mail.kind not in ABOUT_A_KEY and mail.folds_until is not None and mail.folds_until <= now
-    )
-
-
-def set_apart(email_id: int, owner: str) -> None:
-    """Leave to a person what the relay would not fold any more."""
-    _leave(email_id, owner, "ambiguous", "it may have arrived, and the relay does not know any more whether it did")
-
-
-def release(owner: str) -> int:
-    """Give back what the owner has claimed and not handed over; how many."""
-    with session():
-        return run_alone(_RELEASE, (owner,))
-
-
-def find_ambiguous(now: datetime) -> list[int]:
-    """Find what a crash left between hand-over and answer, once its lease is over; the ids.
-
-    What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
-    once more, with the same bytes and Message-ID; anything else waits for a person.
-    """
-    return _ambiguous(_ABANDONED, seconds(now), now)
-
-
-def bury(owner: str, now: datetime) -> list[int]:
-    """Take from an owner that is known to be dead what it held, without waiting for its leases; the ambiguous ids."""
-    release(owner)
-    return _ambiguous(_OF_OWNER, owner, now)
-
-
-def _ambiguous(query: str, value: int | str, now: datetime) -> list[int]:
-    with session():
-        if run_sql(query, (value,)).fetchone() is None:  # nor for this
-            return []
-        with writing():
-            found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
-            return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
-
-
-def _was_taken(email_id: int) -> bool:
-    mail = get(email_id)
-    at = sent_record.taken_at(mail.message_id, mail.handed_over_at or mail.queued_at)
-    if at is None:
-        return False
-    text = (
-        "UPDATE email SET state = 'sent', owner = NULL, lease_until = NULL, attempts = attempts + 1, reply = ?, "
-        "sent_at = ? WHERE id = ? AND state = 'handing-over'"
-    )
-    run_sql(text, (_IN_THE_RECORD, seconds(at), email_id))
-    return True
-
-
-def _left_open(email_id: int, now: datetime) -> bool:
-    reply = "the worker ended between hand-over and answer; the mail may have arrived"
-    text = (
-        "UPDATE email SET state = 'ambiguous', owner = NULL, lease_until = NULL, reply = ? "
-        "WHERE id = ? AND state = 'handing-over'"
-    )
-    changed = run_sql(text, (reply, email_id)).rowcount
-    _send_again(email_id, now)
-    return bool(changed)
-
-
-def _leave(
+def leave(
     email_id: int,
     owner: str,
     state: str,
@@ -249,7 +170,7 @@ def _leave(
     subject: str | None = None,
     **also: datetime,
 ) -> None:
-    """End the owner's claim in that state."""
+    """End the owner's claim in that state; ClaimLost when it is not the owner's any more."""
     at = {name: seconds(value) for name, value in also.items()}
     about = subject and subject[:256]
     text = (
@@ -260,6 +181,12 @@ def _leave(
     )
     with session():
         _changed(text, (state, _kept(reply), attempts, about, at.get("next_at"), at.get("sent_at"), email_id, owner))
+
+
+def release(owner: str) -> int:
+    """Give back what the owner has claimed and not handed over; how many."""
+    with session():
+        return run_alone(_RELEASE, (owner,))
 
 
 def _kept(reply: str) -> str:
@@ -312,19 +239,6 @@ def _changed(text: str, values: tuple[Any, ...]) -> None:
     """One row changes, or ClaimLost."""
     if run_alone(text, values) != 1:
         raise ClaimLost(_CLAIM_LOST)
-
-
-def _send_again(email_id: int, next_at: datetime) -> bool:
-    mail = get(email_id)
-    if mail.kind not in ABOUT_A_KEY and (mail.folds_until is None or mail.folds_until <= next_at):
-        return False
-    return bool(
-        run_sql(
-            "UPDATE email SET state = 'queued', resends = 1, next_at = ? "
-            "WHERE id = ? AND state = 'ambiguous' AND resends = 0",
-            (seconds(next_at), email_id),
-        ).rowcount,
-    )
 
 
 def get(email_id: int) -> Email:
@@ -386,18 +300,6 @@ _IN_THE_MINUTE = """
 _UNREADABLE = """
     UPDATE email SET state = 'failed', owner = NULL, lease_until = NULL, context = '{}', reply = ?
      WHERE id = ? AND state = 'claimed'
-"""
-
-_ABANDONED = """
-    SELECT id FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND lease_until <= ?
-     ORDER BY next_at, id
-"""
-
-_OF_OWNER = """
-    SELECT id FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND owner = ?
-     ORDER BY next_at, id
 """
 
 _RELEASE = """

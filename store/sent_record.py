@@ -18,7 +18,7 @@ from typing import Any
 
 from store.database import session, sqlite_path
 from store.fields import canonical, instant, seconds
-from store.notices import Confirmed
+from store.mail_truth import Confirmed
 from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on

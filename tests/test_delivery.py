@@ -17,7 +17,7 @@ from smtp_server import ScriptedServer, smtp_server
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice, wait
 from jobs.json_log import JsonLog
 from jobs.smtp_session import Conversation, SmtpSession
-from store import database, keys, notices, outbox, outgoing
+from store import ambiguous_mails, database, keys, notices, outbox
 from store.outbox import Owed
 from store.tables import Email, Key, Notice
 
@@ -309,7 +309,7 @@ def test_a_worker_that_slept_finds_settled_by_another_what_the_relay_had_taken(e
 
         def sleeps_an_hour_after_the_first() -> bool:
             if server.received:
-                outgoing.find_ambiguous(NOON + timedelta(hours=1))
+                ambiguous_mails.find(NOON + timedelta(hours=1))
             return bool(server.received)
 
         outcome = send(server, stopping=sleeps_an_hour_after_the_first)

@@ -8,7 +8,7 @@ from smtp_server import Received, ScriptedServer, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.smtp_session import SmtpSession
-from store import keys, mail_decisions, notices, outbox, outgoing
+from store import ambiguous_mails, keys, mail_decisions, notices, outbox, outgoing
 from store.outbox import Owed
 from store.tables import Email
 
@@ -111,7 +111,7 @@ def test_what_a_dead_worker_left_behind_goes_once_more_while_the_relay_remembers
     outgoing.claim("dead", 1, lease, NOON)
     outgoing.handing_over(number, "dead", lease, NOON, outgoing.Bound("s", b"the bytes", folds=True))
 
-    assert outgoing.find_ambiguous(NOON + hours * HOUR) == [number]
+    assert ambiguous_mails.find(NOON + hours * HOUR) == [number]
     assert Email.get().state == state
 
 

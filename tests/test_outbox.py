@@ -8,7 +8,7 @@ import pytest
 from cast import NOON, OLAV, arrive
 from peewee import DataError
 
-from store import mail_decisions, outbox, outgoing, waiting_mails
+from store import ambiguous_mails, mail_decisions, outbox, outgoing, waiting_mails
 from store.actors import Actor
 from store.database import run_sql, session
 from store.errors import NotAllowed, NotFound, Refused
@@ -97,7 +97,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(empty_store: str) -> None:
         lambda: outgoing.later(number, "slow", NOON, "450", attempted=True),
         lambda: outgoing.failed(number, "slow", "550"),
         lambda: outgoing.withdrawn(number, "slow", "untrue"),
-        lambda: outgoing.answer_lost(number, "slow", "", NOON),
+        lambda: ambiguous_mails.answer_lost(number, "slow", "", NOON),
     ):
         with pytest.raises(ClaimLost):
             late()
@@ -187,7 +187,7 @@ def test_what_a_crash_left_between_hand_over_and_answer_is_sent_again_only_about
 ) -> None:
     number = handed_over(kind=kind)
 
-    found = [outgoing.find_ambiguous(NOON + LEASE - timedelta(seconds=1)), outgoing.find_ambiguous(NOON + LEASE)]
+    found = [ambiguous_mails.find(NOON + LEASE - timedelta(seconds=1)), ambiguous_mails.find(NOON + LEASE)]
 
     assert found == [[], [number]]
     assert row(number) == {
@@ -202,12 +202,12 @@ def test_what_a_crash_left_between_hand_over_and_answer_is_sent_again_only_about
 
 def test_it_is_sent_again_once_and_then_waits_for_a_person(empty_store: str) -> None:
     number = handed_over()
-    first = outgoing.answer_lost(number, "one", "connection lost", NOON)
+    first = ambiguous_mails.answer_lost(number, "one", "connection lost", NOON)
     assert claim(now=NOON + 4 * MINUTE) == []
     assert claim(now=NOON + 5 * MINUTE) == [number]
     outgoing.handing_over(number, "one", LEASE, NOON)
 
-    second = outgoing.answer_lost(number, "one", "connection lost", NOON)
+    second = ambiguous_mails.answer_lost(number, "one", "connection lost", NOON)
 
     assert (first, second) == ("queued", "ambiguous")
 
@@ -219,7 +219,7 @@ def test_a_worker_known_to_be_dead_is_buried_without_waiting_for_its_leases(empt
     others = owe("of another")
     claim("alive")
 
-    assert outgoing.bury("dead", NOON) == [lost]
+    assert ambiguous_mails.bury("dead", NOON) == [lost]
     assert [row(number)["state"] for number in (lost, claimed, others)] == ["ambiguous", "queued", "claimed"]
 
 
@@ -233,18 +233,18 @@ def test_what_was_claimed_and_not_handed_over_can_be_given_back(empty_store: str
 
 
 def test_a_person_sends_an_ambiguous_mail_again_as_it_was_and_a_failed_one_written_anew(empty_store: str) -> None:
-    ambiguous = handed_over(kind="invoice_lines")
-    outgoing.answer_lost(ambiguous, "one", "lost", NOON)
+    lost = handed_over(kind="invoice_lines")
+    ambiguous_mails.answer_lost(lost, "one", "lost", NOON)
     failed = owe("failed")
     claim()
     outgoing.handing_over(failed, "one", LEASE, NOON, BYTES)
     outgoing.failed(failed, "one", "550")
 
-    for number in (ambiguous, failed):
+    for number in (lost, failed):
         mail_decisions.resend(OLAV, number, NOON)
 
-    assert [(row(number)["state"], row(number)["resends"]) for number in (ambiguous, failed)] == [("queued", 1)] * 2
-    assert bytes(Email.get_by_id(ambiguous).message) == b"the bytes"
+    assert [(row(number)["state"], row(number)["resends"]) for number in (lost, failed)] == [("queued", 1)] * 2
+    assert bytes(Email.get_by_id(lost).message) == b"the bytes"
     assert Email.get_by_id(failed).message is None
     assert [(event.act, event.subject) for event in Event.select().order_by(Event.seq)] == [
         ("mail.resend", "mail invoice_lines to ase@nordlys.example"),
@@ -254,7 +254,7 @@ def test_a_person_sends_an_ambiguous_mail_again_as_it_was_and_a_failed_one_writt
 
 def test_a_person_dismisses_a_mail_with_a_reason(empty_store: str) -> None:
     number = handed_over(kind="invoice_lines")
-    outgoing.answer_lost(number, "one", "lost", NOON)
+    ambiguous_mails.answer_lost(number, "one", "lost", NOON)
 
     mail_decisions.dismiss(OLAV, number, "she told me it came", NOON)
 
@@ -291,7 +291,7 @@ def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None
     assert waiting_mails.pending() == Pending(queued=0, on_their_way=0, failed=0, ambiguous=0)
 
     lost = handed_over(kind="invoice_lines")
-    outgoing.answer_lost(lost, "one", "lost", NOON)
+    ambiguous_mails.answer_lost(lost, "one", "lost", NOON)
     for reason, end in (("failed", outgoing.failed), ("withdrawn", outgoing.withdrawn)):
         number = owe(reason)
         claim()
@@ -306,7 +306,7 @@ def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None
 @pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)  # PostgreSQL chooses by what is there
 @pytest.mark.parametrize(
     ("asked_each_beat", "values"),
-    [(outgoing._NEXT, (0, 0, 0, 50)), (outgoing._ABANDONED, (0,)), (outgoing._OF_OWNER, ("one",))],
+    [(outgoing._NEXT, (0, 0, 0, 50)), (ambiguous_mails._ABANDONED, (0,)), (ambiguous_mails._OF_OWNER, ("one",))],
 )
 def test_each_beat_reads_what_waits_and_none_of_the_mails_of_all_years(
     empty_store: str, asked_each_beat: str, values: tuple[object, ...]

@@ -26,7 +26,7 @@ from jobs.json_log import JsonLog
 from jobs.side_by_side import HandOver, Ready, first_answered
 from jobs.smtp_answers import AnswerLost
 from jobs.smtp_session import Conversation, SmtpSession, Timeouts
-from store import database, outbox, outgoing
+from store import ambiguous_mails, database, outbox
 from store.errors import StoreUnavailable
 from store.outbox import Owed
 from store.tables import Email
@@ -446,10 +446,10 @@ def test_a_worker_that_is_killed_leaves_those_ambiguous_that_were_on_their_way_a
     with smtp_server(*["all three"] * 3) as server:
         dies(empty_store, lambda: send(server, Relay(connections=3), owner="killed", kind=Dying))
         with database.session():
-            ambiguous = outgoing.bury("killed", NOON)
+            lost = ambiguous_mails.bury("killed", NOON)
             rest = send(server, Relay(connections=3))
 
-    assert (len(ambiguous), len(rest.sent)) == (3, 9)
+    assert (len(lost), len(rest.sent)) == (3, 9)
     assert states() == {"ambiguous": 3, "sent": 9}
     taken = Counter(mail.recipient for mail in server.received)
     assert len(taken) == 12
@@ -491,7 +491,7 @@ def test_a_store_that_is_away_after_any_statement_keeps_no_answer_from_being_kno
                 send(server, Relay(connections=3), hours=5 * after, owner="cut off")
             database.db.query_hooks.remove(end_session)
             with database.session():
-                outgoing.bury("cut off", NOON)
+                ambiguous_mails.bury("cut off", NOON)
                 send(server, Relay(connections=3), hours=5 * after + 1)
                 send(server, Relay(connections=3), hours=5 * after + 2)
 

@@ -16,9 +16,9 @@ from warned import (
 )
 
 from jobs import letter_context
-from store import integrations, keys, notices
+from store import integrations, keys, mail_truth, notices
 from store.database import writing
-from store.notices import NoLongerTrue
+from store.mail_truth import NoLongerTrue
 from store.tables import Company, Email, LastUse, User
 
 
@@ -209,11 +209,11 @@ def test_at_hand_over_the_truth_is_asked_again(empty_store: str) -> None:
     drift = Email.get(Email.kind == "key_expiring", Email.recipient == "drift@nordlys.example")
     enable(people.nordlys, people.ase, now=NOON)
 
-    tomorrow = notices.confirm(ase, NOON + timedelta(days=1)).said
+    tomorrow = mail_truth.confirm(ase, NOON + timedelta(days=1)).said
 
     assert [each["key"]["label"] for each in tomorrow["keys"]] == ["kept"]
     with pytest.raises(NoLongerTrue, match="the recipient is not to be told any more"):
-        notices.still_true(drift, NOON)
+        mail_truth.still_true(drift, NOON)
 
 
 def test_a_sweep_whose_transaction_fails_leaves_neither_notice_nor_mail(empty_store: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from jobs.delivery import Sender, write
-from store import notices, outgoing
-from store.notices import NoLongerTrue
+from store import mail_truth, outgoing
+from store.mail_truth import NoLongerTrue
 
 SENDER: Final = Sender("keys@fjord.example", "support@fjord.example")
 _OWNER: Final = "demo"
@@ -25,7 +25,7 @@ class Postman:
         """Hand over what is due."""
         for mail in outgoing.claim(_OWNER, _MOST, _LEASE, now):
             try:
-                confirmed = notices.confirm(mail, now)
+                confirmed = mail_truth.confirm(mail, now)
             except NoLongerTrue as reason:
                 outgoing.withdrawn(mail.id, _OWNER, str(reason))
                 continue

@@ -20,7 +20,7 @@ from store.change import change
 from store.database import session
 from store.errors import FormatWrong, KeydeskError, NotFound
 from store.listings import emails
-from store.notices import NoLongerTrue, still_true
+from store.mail_truth import NoLongerTrue, still_true
 from store.outbox import Owed, mailbox
 from store.rules.addresses import check_address
 from store.rules.key_format import redact

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from store import notices, outgoing
+from store import ambiguous_mails, mail_truth, outgoing
 from store.database import run_sql, session, writing
 from store.outgoing import Going, Taken
 
@@ -26,13 +26,13 @@ def handed_over_without_a_word() -> None:
 
 def truth_is_not_asked_again() -> None:
     """A mail leaves as it was when it was owed, whatever has been done since."""
-    notices._why_not = lambda *_given: None
+    mail_truth._why_not = lambda *_given: None
 
 
 def what_a_dead_worker_claimed_stays_claimed() -> None:
     """Nobody takes it over."""
     outgoing._NEXT = outgoing._NEXT.replace("state = 'claimed' AND", "1 = 0 AND")
-    outgoing.bury = lambda *_given: []
+    ambiguous_mails.bury = lambda *_given: []
     outgoing.release = lambda *_given: 0
 
 

@@ -1,0 +1,113 @@
+"""Mails that may have arrived: a crash or a lost connection left them between hand-over and answer.
+
+A mail about a key, and one that the relay folds into the first, goes once more; anything else waits for a person.
+"""
+
+from datetime import datetime, timedelta
+
+from store import outgoing, sent_record
+from store.database import run_sql, session, writing
+from store.fields import seconds
+from store.mail_kinds import ABOUT_A_KEY
+from store.tables import Email
+
+_RELAY_RECOVERS = timedelta(minutes=5)
+
+
+def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
+    """The whole mail went, but the answer did not come. Gives the new state.
+
+    `queued`, once more and in a while, for a mail about a key and for one that the relay folds into the first;
+    `ambiguous` for anything else.
+    """
+    with session(), writing():
+        outgoing.leave(email_id, owner, "ambiguous", reply, attempts=1)
+        return "queued" if _send_again(email_id, now + _RELAY_RECOVERS) else "ambiguous"
+
+
+def forgotten(mail: Email, now: datetime) -> bool:
+    """Whether a mail that goes once more by itself may not: the relay may have forgotten that it took it."""
+    return (
+        mail.resends > 0 and mail.kind not in ABOUT_A_KEY and mail.folds_until is not None and mail.folds_until <= now
+    )
+
+
+def set_apart(email_id: int, owner: str) -> None:
+    """Leave to a person what the relay would not fold any more."""
+    outgoing.leave(
+        email_id, owner, "ambiguous", "it may have arrived, and the relay does not know any more whether it did"
+    )
+
+
+def find(now: datetime) -> list[int]:
+    """Find what a crash left between hand-over and answer, once its lease is over; the ids.
+
+    What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
+    once more, with the same bytes and Message-ID; anything else waits for a person.
+    """
+    return _found(_ABANDONED, seconds(now), now)
+
+
+def bury(owner: str, now: datetime) -> list[int]:
+    """Take from an owner that is known to be dead what it held, without waiting for its leases; the ambiguous ids."""
+    outgoing.release(owner)
+    return _found(_OF_OWNER, owner, now)
+
+
+def _found(query: str, value: int | str, now: datetime) -> list[int]:
+    with session():
+        if run_sql(query, (value,)).fetchone() is None:  # a quiet worker never takes the write lock
+            return []
+        with writing():
+            found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
+            return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
+
+
+def _was_taken(email_id: int) -> bool:
+    mail = outgoing.get(email_id)
+    at = sent_record.taken_at(mail.message_id, mail.handed_over_at or mail.queued_at)
+    if at is None:
+        return False
+    text = (
+        "UPDATE email SET state = 'sent', owner = NULL, lease_until = NULL, attempts = attempts + 1, reply = ?, "
+        "sent_at = ? WHERE id = ? AND state = 'handing-over'"
+    )
+    run_sql(text, (outgoing.IN_THE_RECORD, seconds(at), email_id))
+    return True
+
+
+def _left_open(email_id: int, now: datetime) -> bool:
+    reply = "the worker ended between hand-over and answer; the mail may have arrived"
+    text = (
+        "UPDATE email SET state = 'ambiguous', owner = NULL, lease_until = NULL, reply = ? "
+        "WHERE id = ? AND state = 'handing-over'"
+    )
+    changed = run_sql(text, (reply, email_id)).rowcount
+    _send_again(email_id, now)
+    return bool(changed)
+
+
+def _send_again(email_id: int, next_at: datetime) -> bool:
+    mail = outgoing.get(email_id)
+    if mail.kind not in ABOUT_A_KEY and (mail.folds_until is None or mail.folds_until <= next_at):
+        return False
+    return bool(
+        run_sql(
+            "UPDATE email SET state = 'queued', resends = 1, next_at = ? "
+            "WHERE id = ? AND state = 'ambiguous' AND resends = 0",
+            (seconds(next_at), email_id),
+        ).rowcount,
+    )
+
+
+_ABANDONED = """
+    SELECT id FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND lease_until <= ?
+     ORDER BY next_at, id
+"""
+
+_OF_OWNER = """
+    SELECT id FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND owner = ?
+     ORDER BY next_at, id
+"""
