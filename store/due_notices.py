@@ -148,9 +148,9 @@ def owing(
     limits += "AND k.company_id BETWEEN ? AND ?" if companies else ""
     query = query.replace("{among}", limits)
     mails: list[Owing] = []
-    said: dict[int, Canonical] = {}
+    known: dict[int, DueKey | None] = {}
     for _, rows in groupby(run_planned(query, values).fetchall(), key=itemgetter(0, 4)):
-        mails.extend(_mails(list(rows), day, tuple(thresholds), said))
+        mails.extend(_mails(list(rows), day, tuple(thresholds), known))
     return mails
 
 
@@ -198,22 +198,21 @@ def noticed(row: Sequence[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[int, Canonical]) -> Iterator[Owing]:
+def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], known: dict[int, DueKey | None]) -> Iterator[Owing]:
     """The mails, at most one of each kind, of one company for one recipient; a key has a row for each of his roles.
 
-    `said` keeps what is said of a key, which each of its recipients is told.
+    `known` keeps what is due about a key, which each of its recipients is told.
     """
     company_id, company, zone, language, _, sent_to = rows[0][:6]
     expiring: dict[int, DueKey] = {}
     expired: dict[int, DueKey] = {}
     for row in rows:
         key_id = row[8]
-        expires_on, threshold, covered = _due(thresholds, day, row[16], row[9])
-        if threshold is not None:
-            if key_id not in said:
-                said[key_id] = Canonical(canonical(noticed(row[10:20])))
-            of_kind = expired if threshold < 0 else expiring
-            of_kind[key_id] = DueKey(key_id, expires_on, threshold, covered, said[key_id])
+        if key_id not in known:
+            known[key_id] = _due_key(row, day, thresholds)
+        key = known[key_id]
+        if key is not None:
+            (expired if key.threshold < 0 else expiring)[key_id] = key
     found = {row[6] for row in rows}
     for kind, keys in (("key_expired", expired), ("key_expiring", expiring)):
         if keys:
@@ -223,6 +222,13 @@ def _mails(rows: list[Any], day: date, thresholds: tuple[int, ...], said: dict[i
                 roles=tuple(role for role in _ROLES if role in found),
                 keys=tuple(keys.values()),
             )  # fmt: skip
+
+
+def _due_key(row: Sequence[Any], day: date, thresholds: tuple[int, ...]) -> DueKey | None:
+    expires_on, threshold, covered = _due(thresholds, day, row[16], row[9])
+    if threshold is None:
+        return None
+    return DueKey(row[8], expires_on, threshold, covered, Canonical(canonical(noticed(row[10:20]))))
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """The mails of notices in the outbox: from when they go, until when they are of use, what makes each the only one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -15,18 +16,35 @@ _SEND_FROM_HOUR = 7  # nobody is woken by a warning; local time of the company
 _EXPIRED_IS_USEFUL_FOR = timedelta(days=7)
 
 
-def queue(mails: Sequence[Owing], day: date, now: datetime) -> dict[int, int]:
+@dataclass(frozen=True)
+class Written:
+    """Mails as they go into the outbox."""
+
+    mails: Sequence[Owing]
+    reasons: Mapping[str, Owing]
+    rows: Sequence[outbox.Row]
+    number: int  # of the reasons: the first for which they are given that day, or a later one
+
+
+def write(mails: Sequence[Owing], day: date, now: datetime, number: int = 1) -> Written:
+    """Make those that somebody gets ready, before the transaction in which they are queued."""
+    to_somebody = [mail for mail in mails if mail.recipient]
+    reasons = {_reason(mail, day, number): mail for mail in to_somebody}
+    rows = outbox.rows([_owed(mail, reason, day, now) for reason, mail in reasons.items()], now)
+    return Written(to_somebody, reasons, rows, number)
+
+
+def queue(written: Written, day: date, now: datetime) -> dict[int, int]:
     """Put the mails into the outbox; their rows' ids, by the identity of each mail.
 
     A reason that was used earlier that day (for a mail that was withdrawn, or for other keys) is numbered.
     """
     ids: dict[int, int] = {}
-    left, number = list(mails), 1
-    while left:
-        reasons = {_reason(mail, day, number): mail for mail in left}
-        made = outbox.queue([_owed(mail, reason, day, now) for reason, mail in reasons.items()], now)
-        ids.update((id(reasons[reason]), email_id) for reason, email_id in made.items())
-        left, number = [mail for mail in left if id(mail) not in ids], number + 1
+    while written.mails:
+        made = outbox.put(written.rows)
+        ids.update((id(written.reasons[reason]), email_id) for reason, email_id in made.items())
+        left = [mail for mail in written.mails if id(mail) not in ids]
+        written = write(left, day, now, written.number + 1)
     return ids
 
 
@@ -61,8 +79,13 @@ def _context(mail: Owing) -> Canonical:
     """
     keys = ",".join([key.noticed for key in mail.keys[:KEYS_TOLD]])
     more = max(0, len(mail.keys) - KEYS_TOLD)
-    company, roles, zone = canonical(mail.company), canonical(mail.roles), canonical(mail.zone)
+    company, roles, zone = canonical(mail.company), _said(mail.roles), _said(mail.zone)
     return Canonical(f'{{"company":{company},"keys":[{keys}],"more":{more},"roles":{roles},"zone":{zone}}}')
+
+
+@lru_cache(maxsize=512)
+def _said(value: str | tuple[str, ...]) -> str:
+    return canonical(value)
 
 
 @lru_cache(maxsize=128)

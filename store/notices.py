@@ -10,6 +10,7 @@ from store.database import backend, one_of, run_sql, session, transact, writing
 from store.due_notices import MOST_NAMED, Owing, owing
 from store.fields import canonical, instant, seconds
 from store.mail_truth import NoLongerTrue, confirm, uncover
+from store.notice_mails import Written
 from store.tables import Email
 
 _ROWS_A_STATEMENT = 500
@@ -73,12 +74,17 @@ def _write(mails: list[Owing], day: date, now: datetime, thresholds: Sequence[in
     """One slice in its transaction. Where somebody else has written some of it since it was read, it is read again."""
     zone_name, company_id = mails[0].zone, mails[-1].company_id
     keys = sorted({key.key_id for mail in mails for key in mail.keys})
+    ready = notice_mails.write(mails, day, now)  # before anybody has to wait for it
 
     def whole(*, again: bool) -> int:
         if backend() == "postgresql":
             run_sql("SELECT pg_advisory_xact_lock(CAST(? AS INT), hashtext(?))", (_SWEEP_LOCK, zone_name))
         read_again = {"companies": (mails[0].company_id, company_id)} if len(keys) > MOST_NAMED else {"among": keys}
-        written = _record(owing(zone_name, day, thresholds, **read_again) if again else mails, day, now)
+        if again:
+            owed = owing(zone_name, day, thresholds, **read_again)
+            written = _record(owed, notice_mails.write(owed, day, now), day, now)
+        else:
+            written = _record(mails, ready, day, now)
         for start in range(0, len(keys), MOST_NAMED):
             some = keys[start : start + MOST_NAMED]
             _cover_wider(some, now)
@@ -127,9 +133,9 @@ def unreachable(company_id: int | None = None) -> list[Unreachable]:
     return sorted(found.values(), key=lambda one: (one.expires_on, one.key_id))
 
 
-def _record(mails: Sequence[Owing], day: date, now: datetime) -> int:
+def _record(mails: Sequence[Owing], ready: Written, day: date, now: datetime) -> int:
     """Queue the mails and write their notices; how many. _WrittenMeanwhile when one of them is there already."""
-    ids = notice_mails.queue([mail for mail in mails if mail.recipient], day, now)
+    ids = notice_mails.queue(ready, day, now)
     at = seconds(now)
     owed = [row for mail in mails for row in _notices_of(mail, ids.get(id(mail)), at)]
     written = _insert(owed)
@@ -149,16 +155,17 @@ def _insert(rows: Sequence[tuple[Any, ...]]) -> int:
 
 def _notices_of(mail: Owing, email_id: int | None, at: int) -> Iterator[tuple[Any, ...]]:
     """A row for each key's tightest threshold."""
-    state = "unreachable" if email_id is None else "mailed"
+    state, address = "unreachable" if email_id is None else "mailed", mail.address
     for key in mail.keys:
-        yield key.key_id, key.expires_on.isoformat(), key.threshold, mail.address, state, email_id, at
+        yield key.key_id, key.expires_on.isoformat(), key.threshold, address, state, email_id, at
 
 
 def _covered_by(mail: Owing, at: int) -> Iterator[tuple[Any, ...]]:
     """A row for each wider threshold, which somebody who is told of a tighter one need not hear of."""
+    address = mail.address
     for key in mail.keys:
         for threshold in key.covered:
-            yield key.key_id, key.expires_on.isoformat(), threshold, mail.address, "covered", None, at
+            yield key.key_id, key.expires_on.isoformat(), threshold, address, "covered", None, at
 
 
 def _cover_wider(key_ids: Sequence[int], now: datetime) -> None:

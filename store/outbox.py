@@ -25,6 +25,9 @@ class Owed:
     not_before: datetime | None = None  # None: at once
 
 
+Row = tuple[Any, ...]
+"""The values of a mail in the outbox, in the order of its statement."""
+
 _ROWS_A_STATEMENT = 200
 _LONGEST_ADDRESS = 100  # in a dedupe_key, which has room for 200 characters
 _INSERT = """
@@ -42,12 +45,23 @@ def queue(mails: Sequence[Owed], now: datetime) -> dict[str, int]:
 
     One that is there already (same dedupe_key) stays as it is.
     """
+    return put(rows(mails, now))
+
+
+def rows(mails: Sequence[Owed], now: datetime) -> list[Row]:
+    """What `put` writes of these mails: made beforehand, it keeps nobody waiting who wants to write as well."""
+    at = seconds(now)
+    return [_row(owed, at) for owed in mails]
+
+
+def put(mails: Sequence[Row]) -> dict[str, int]:
+    """The same as `queue` for mails that were made ready by `rows`."""
     ids: dict[str, int] = {}
     for start in range(0, len(mails), _ROWS_A_STATEMENT):
         some = mails[start : start + _ROWS_A_STATEMENT]
         text = _INSERT.replace("{rows}", ", ".join([_ROW] * len(some)))
-        values = [value for owed in some for value in _values(owed, seconds(now))]
-        ids.update((str(key), int(number)) for key, number in run_sql(text, values).fetchall())
+        found = run_sql(text, [value for row in some for value in row]).fetchall()
+        ids.update((str(key), int(number)) for key, number in found)
     return ids
 
 
@@ -57,7 +71,7 @@ def mailbox(address: str) -> str:
     return folded if len(folded) <= _LONGEST_ADDRESS else hashlib.sha256(folded.encode()).hexdigest()[:40]
 
 
-def _values(owed: Owed, at: int) -> tuple[Any, ...]:
+def _row(owed: Owed, at: int) -> Row:
     return (
         owed.company_id,
         owed.kind,
