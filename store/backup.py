@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from store import unfinished
 from store.database import private_directory, private_file, run_sql, session, sqlite_path
 from store.errors import Refused, StoreUnavailable
 
@@ -18,24 +19,22 @@ def backup_sqlite(target: Path) -> Path:
     if target.exists():
         raise Refused(f"{target} is there already; name another file.")
     private_directory(target.parent)
-    unfinished = target.with_name(target.name + ".part")
-    unfinished.unlink(missing_ok=True)
-    private_file(unfinished)
-    try:
+    with unfinished.folder(target.parent, ".backing-up-") as folder:
+        copy = folder / "copy.db"
+        private_file(copy)
         with session():
-            run_sql("VACUUM INTO ?", (str(unfinished),))
-            run_sql("ATTACH DATABASE ? AS copy", (str(unfinished),))
+            run_sql("VACUUM INTO ?", (str(copy),))
+            address = f"{copy.absolute().as_uri()}?mode=rw"  # or an empty one would be made, and be sound
+            run_sql("ATTACH DATABASE ? AS copy", (address,))
             try:
                 verdict = run_sql("PRAGMA copy.quick_check").fetchone()[0]
             finally:
                 run_sql("DETACH DATABASE copy")
         if verdict != "ok":
             raise StoreUnavailable(f"The copy of the store is not sound ({verdict}); nothing was kept.")
-        sync(unfinished)
-        unfinished.rename(target)
+        sync(copy)
+        unfinished.name(copy, target)
         sync(target.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return target
 
 

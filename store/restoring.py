@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
 
-from store import database, events, installation, migrations, restored, workers
+from store import database, events, installation, migrations, restored, unfinished, workers
 from store.actors import Actor
 from store.backup import sync
 from store.database import explained, private_directory, private_file, run_sql, session
@@ -65,18 +64,18 @@ def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Acto
     private_directory(store.parent)
     gate = WriteGate(store.with_name(store.name + ".gate"), _PATIENCE_SECONDS)
     try:
-        with gate.held():
-            _refuse_users(store, bind, now)
+        with gate.held(), _shut(store, bind, now):
+            pass
         with _copied(backup, store.parent) as copy:
             looked = _look(copy, backup, bind, peppers, now)
             bind(str(copy))
             with session():
                 restored.hold(actor, f"from {backup.name}", now)
                 run_sql("UPDATE worker SET stopped_at = last_tick WHERE stopped_at IS NULL")
-            _alone_in(copy)
-            database.dispose()
-            with gate.held():
-                _refuse_users(store, bind, now)
+            with _alone_in(copy):
+                database.dispose()
+            sync(copy)
+            with gate.held(), _shut(store, bind, now):
                 return Placed(looked, _swap(copy, store, now))
     except GateClosedError:
         raise Refused(f"Something is writing to the store {store}; stop it, and restore then.") from None
@@ -93,8 +92,8 @@ def _copied(backup: Path, beside: Path) -> Iterator[Path]:
     if log.exists() and log.stat().st_size:
         raise Refused(f"{log} lies beside it, so this is no finished backup; make one with `keydesk backup`.")
     private_directory(beside)
-    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=beside) as folder:
-        copy = Path(folder) / "keydesk.db"
+    with unfinished.folder(beside, ".restoring-") as folder:
+        copy = folder / "keydesk.db"
         private_file(copy)
         shutil.copyfile(backup, copy)
         try:
@@ -135,10 +134,24 @@ def _look(copy: Path, backup: Path, bind: Bind, peppers: Peppers, now: datetime)
     return Looked(found, chosen.vendor, rows, f"{chain.events}:{chain.head}", newest.at if newest else None)
 
 
-def _refuse_users(store: Path, bind: Bind, now: datetime) -> None:
-    """Nobody may have the old store open: on this machine or, as a worker, on another one."""
-    if not store.exists() or store.stat().st_size == 0:
-        return
+@contextmanager
+def _shut(store: Path, bind: Bind, now: datetime) -> Iterator[None]:
+    """Nobody has the old store open, on this machine or, as a worker, on another one; nobody opens it until the end."""
+    with ExitStack() as held:
+        if store.exists() and store.stat().st_size:
+            try:
+                _refuse_workers(store, bind, now)
+                held.enter_context(_alone_in(store))
+            except (StoreUnavailable, DatabaseError) as error:
+                if "locked" in str(error):
+                    raise Refused(
+                        f"A desk or another program has the store {store} open; close it, and restore then."
+                    ) from None
+                # Broken, or of no Keydesk: that it cannot be read is why somebody restores.
+        yield
+
+
+def _refuse_workers(store: Path, bind: Bind, now: datetime) -> None:
     bind(str(store))
     try:
         with session():
@@ -146,29 +159,25 @@ def _refuse_users(store: Path, bind: Bind, now: datetime) -> None:
             for row in workers.alive(now):
                 if not workers.is_of(here, row) or workers.is_running(row.pid):
                     raise Refused(f"The worker {row.name} uses the store {store}; stop it, and restore then.")
-        _alone_in(store)
-    except (StoreUnavailable, DatabaseError) as error:
-        if "locked" in str(error):
-            raise Refused(
-                f"A desk or another program has the store {store} open; close it, and restore then."
-            ) from None
-        # Broken, or of no Keydesk: that it cannot be read is why somebody restores.
     finally:
         database.dispose()
 
 
-def _alone_in(path: Path) -> None:
-    """Move the log into the file and be rid of it, which SQLite does for whoever is alone with the file only."""
-    alone = SqliteDatabase(str(path), pragmas=(("busy_timeout", _PATIENCE_SECONDS * 1000),))
-    with explained():
-        try:
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Be alone with the file until the end, its log moved into it and gone."""
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    alone = SqliteDatabase(address, uri=True, pragmas=(("busy_timeout", _PATIENCE_SECONDS * 1000),))
+    try:
+        with explained():
             alone.execute_sql("PRAGMA journal_mode = DELETE").fetchall()  # type: ignore[no-untyped-call]
-        finally:
-            alone.close()
+            alone.execute_sql("BEGIN EXCLUSIVE")  # type: ignore[no-untyped-call]
+        yield
+    finally:
+        alone.close()
 
 
 def _swap(copy: Path, store: Path, now: datetime) -> Path | None:
-    sync(copy)
     kept = None
     if store.exists():
         kept = store.with_name(f"{store.stem}-before-restore-{now:%Y%m%dT%H%M%SZ}{store.suffix}")

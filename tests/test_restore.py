@@ -3,6 +3,10 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +14,12 @@ import pytest
 from command import NOW, Home, one_sentence, right_now
 from smtp_server import smtp_server
 
-from store import workers
+from store import database, peppers, restoring, workers
+from store.actors import Actor
+from store.errors import Refused
 
 DAY = timedelta(days=1)
+OLAV = Actor("olav", "operator", "test")
 
 
 def relay(port: int) -> dict[str, str]:
@@ -136,6 +143,70 @@ def test_it_is_refused_while_a_worker_or_a_desk_uses_the_store(home: Home, backu
         "A desk or another program has the store ~/.local/share/keydesk/keydesk.db open; close it, and restore then."
     )
     assert home.keydesk("restore", backup).status == 0
+
+
+READER = """
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1], timeout=0)
+try:
+    store.execute("PRAGMA journal_mode = wal")  # as each program of Keydesk does
+    print(store.execute("SELECT count(*) FROM company").fetchone()[0], flush=True)
+    sys.stdin.read()
+except sqlite3.OperationalError as error:
+    print(error, flush=True)
+"""
+
+
+@contextmanager
+def opened_when(name: str, store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What another program hears that opens the store when that function of the system is called for the first time."""
+    heard: list[str] = []
+    real = getattr(os, name)
+    program = subprocess.Popen(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def called(*arguments: object, **named: object) -> object:
+        nonlocal program
+        if not heard:
+            program.communicate()
+            program = subprocess.Popen(
+                [sys.executable, "-c", READER, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            assert program.stdout is not None
+            heard.append(program.stdout.readline().strip())
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(os, name, called)
+    try:
+        yield heard
+    finally:
+        program.communicate("")
+
+
+def put_back(home: Home, backup: Path) -> None:
+    restoring.restore(backup, home.store, database.bind, peppers.load(home.pepper), OLAV, NOW)
+
+
+def test_it_is_refused_also_when_a_desk_was_opened_while_the_copy_was_looked_at(
+    home: Home, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        opened_when("fsync", home.store, monkeypatch) as heard,
+        pytest.raises(Refused, match="A desk or another program has the store"),
+    ):
+        put_back(home, backup)
+
+    assert heard == ["12"]  # companies
+    assert list(home.store.parent.glob("*before-restore*")) == []
+
+
+def test_nobody_opens_the_old_store_while_the_new_one_takes_its_place(
+    home: Home, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened_when("link", home.store, monkeypatch) as heard:
+        put_back(home, backup)
+
+    assert heard == ["database is locked"]
+    assert home.sql("SELECT act FROM event ORDER BY seq DESC LIMIT 1") == [("store.restored",)]
 
 
 def test_a_store_that_is_broken_can_be_replaced_and_its_log_does_not_get_into_the_new_one(

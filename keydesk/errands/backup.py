@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
+from store import unfinished
 from store.backup import backup_sqlite, sync
 from store.database import private_file
 from store.errors import Refused
@@ -36,9 +37,10 @@ def run(given: argparse.Namespace, settings: Settings, _clock: Callable[[], date
 
 
 def _copy(pepper: Path, target: Path) -> None:
-    unfinished = target.with_name(target.name + ".part")
-    private_file(unfinished)
-    shutil.copyfile(pepper, unfinished)
-    sync(unfinished)
-    unfinished.rename(target)
-    sync(target.parent)
+    with unfinished.folder(target.parent, ".backing-up-") as folder:
+        copy = folder / "pepper"
+        private_file(copy)
+        shutil.copyfile(pepper, copy)
+        sync(copy)
+        unfinished.name(copy, target)
+        sync(target.parent)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import invoice_documents, transfers
+from store import invoice_documents, transfers, unfinished
 from store.database import session
 from store.errors import Refused
 from store.exports import csv_file, json_file, parties, sie, ubl
@@ -145,15 +145,13 @@ def _write(out: Path | None, number: int, files: Files) -> str:
 
 def _write_file(path: Path, written: bytes) -> None:
     """On disk before anything is marked; a reader never sees half of it."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with unfinished.folder(path.parent, ".exporting-") as folder:
+        part = folder / path.name
         with part.open("wb") as file:
             file.write(written)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _mark(given: argparse.Namespace, chosen: Sequence[InvoiceDocument], sha256: str, now: datetime) -> str:

@@ -1,0 +1,65 @@
+"""A private folder for what is not finished: held by a lock while its maker lives, cleared away by the next one if not.
+
+What is put in place by a rename is made in such a folder beside that place. Two makers never meet in one, and what a
+killed one has left (a whole store, or rows that are not masked yet) stays until the next one comes at the latest.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+
+from store.errors import Refused
+
+
+@contextmanager
+def folder(beside: Path, prefix: str) -> Iterator[Path]:
+    """A new folder (0700) in `beside`, gone at the end. Those of the same prefix whose makers have died go first."""
+    for left in beside.glob(f"{escape(prefix)}*"):
+        _clear(left)
+    made, lock = _made(beside, prefix)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
+
+
+def name(finished: Path, target: Path) -> None:
+    """Give what was made beside it its name; Refused when something has that name by now."""
+    try:
+        os.link(finished, target)
+    except FileExistsError:
+        raise Refused(f"{target} is there already; name another file.") from None
+    except OSError:  # a file system that gives a file no second name
+        finished.rename(target)
+
+
+def _made(beside: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
+        lock = _opened(made)
+        with suppress(OSError):  # a file system without locks, where nobody can clear it either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if made.exists():
+            return made, lock
+        os.close(lock)  # somebody took it for a dead one's before it was locked
+
+
+def _clear(left: Path) -> None:
+    """Remove it unless its maker lives, or it is somebody else's."""
+    with suppress(OSError):
+        lock = _opened(left)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
