@@ -24,7 +24,10 @@ from store.tables import Email
 _ROUNDS_ASKED: Final = 4
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _TRUE_FOR: Final = timedelta(seconds=10)  # what was written longer ago is asked again whether it is true
-_NOT_THE_MAILS_FAULT: Final = (StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost)
+# Of the store, of the machine (descriptors, memory, the record's disk), or of somebody else's claim.
+_NOT_THE_MAILS_FAULT: Final = (
+    StoreUnavailable, OperationalError, InterfaceError, InternalError, ClaimLost, OSError, MemoryError,
+)  # fmt: skip
 
 
 class NextMails:

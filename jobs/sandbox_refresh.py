@@ -3,18 +3,22 @@
 Without a command the markers wait for whatever pipeline takes them with `keydesk sandbox next`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
+from typing import Final
 
 from jobs import refresh_command
-from jobs.refresh_command import Command
-from store import installation, markers, marking, runs
+from jobs.refresh_command import Command, Ended
+from store import database, installation, markers, marking, runs
 from store.actors import WORKER
 from store.errors import Refused, StoreUnavailable
 from store.markers import Claim, LeaseLost
 from store.runs import RunRow
+
+_AGAIN_SECONDS: Final = 1
 
 
 @dataclass(frozen=True)
@@ -65,26 +69,48 @@ def refresh_next(
         "night": claim.night.isoformat(),
         "attempt": claim.attempt,
     }
-    ended = refresh_command.run(command, told, partial(_hold, command, claim, clock), stopping)
-    quarantined = False
-    try:
-        if ended.state == "put back":
-            markers.put_back(WORKER, claim.token)
-        elif ended.state == "done":
-            markers.done(WORKER, claim.token, ended.message, clock())
+    hold = _Hold(command, claim, clock)
+    ended = refresh_command.run(command, told, hold, stopping)
+    while True:
+        try:
+            quarantined = _report(claim, ended, clock())
+        except Refused as refused:
+            return Refreshed(claim.company, claim.night, "lost", str(refused))
+        except StoreUnavailable:
+            if stopping() or time.monotonic() >= hold.until:
+                raise  # the claim runs out, and somebody refreshes it once more
+            database.let_go()
+            time.sleep(_AGAIN_SECONDS)
         else:
-            quarantined = markers.fail(WORKER, claim.token, ended.message, clock()).quarantined
-    except Refused as refused:
-        return Refreshed(claim.company, claim.night, "lost", str(refused))
-    return Refreshed(claim.company, claim.night, ended.state, ended.message, quarantined)
+            return Refreshed(claim.company, claim.night, ended.state, ended.message, quarantined)
 
 
-def _hold(command: Command, claim: Claim, clock: Callable[[], datetime]) -> bool | None:
-    """Hold the claim for another lease: whether it is still ours, None when the store cannot say."""
-    try:
-        markers.heartbeat(WORKER, claim.token, command.lease, clock())
-    except LeaseLost:
-        return False
-    except StoreUnavailable:
-        return None
-    return True
+def _report(claim: Claim, ended: Ended, now: datetime) -> bool:
+    """Write down how it ended; whether the sandbox is in quarantine for it. Done twice, it is the same as once."""
+    if ended.state == "put back":
+        markers.put_back(WORKER, claim.token)
+    elif ended.state == "done":
+        markers.done(WORKER, claim.token, ended.message, now)
+    else:
+        return markers.fail(WORKER, claim.token, ended.message, now).quarantined
+    return False
+
+
+class _Hold:
+    """Holds the claim for another lease: whether it is still ours, None when the store cannot say."""
+
+    def __init__(self, command: Command, claim: Claim, clock: Callable[[], datetime]) -> None:
+        self._command, self._claim, self._clock = command, claim, clock
+        self.until = time.monotonic() + command.patience  # in seconds of `time.monotonic`: how long it is held
+
+    def __call__(self) -> bool | None:
+        begun = time.monotonic()
+        try:
+            markers.heartbeat(WORKER, self._claim.token, self._command.lease, self._clock())
+        except LeaseLost:
+            return False
+        except StoreUnavailable:
+            database.let_go()
+            return None
+        self.until = begun + self._command.patience
+        return True

@@ -45,21 +45,21 @@ def find(now: datetime) -> list[int]:
     What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
     once more, with the same bytes and Message-ID; anything else waits for a person.
     """
-    return _found(_ABANDONED, seconds(now), now)
+    return _found(_ABANDONED, (seconds(now), seconds(now + outgoing.NEVER_SO_LATE)), now)
 
 
 def bury(owner: str, now: datetime) -> list[int]:
     """Take from an owner that is known to be dead what it held, without waiting for its leases; the ambiguous ids."""
     outgoing.release(owner)
-    return _found(_OF_OWNER, owner, now)
+    return _found(_OF_OWNER, (owner,), now)
 
 
-def _found(query: str, value: int | str, now: datetime) -> list[int]:
+def _found(query: str, values: tuple[int | str, ...], now: datetime) -> list[int]:
     with session():
-        if run_sql(query, (value,)).fetchone() is None:  # a quiet worker never takes the write lock
+        if run_sql(query, values).fetchone() is None:  # a quiet worker never takes the write lock
             return []
         with writing():
-            found = [int(row[0]) for row in run_sql(query, (value,)).fetchall()]
+            found = [int(row[0]) for row in run_sql(query, values).fetchall()]
             return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
 
 
@@ -102,7 +102,8 @@ def _send_again(email_id: int, next_at: datetime) -> bool:
 
 _ABANDONED = """
     SELECT id FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND lease_until <= ?
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
+       AND (lease_until <= ? OR lease_until > ?)
      ORDER BY next_at, id
 """
 

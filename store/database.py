@@ -78,8 +78,12 @@ def session() -> Iterator[None]:
     if not db.is_closed():
         yield
         return
-    with explained(), db.connection_context():
-        yield
+    with explained():
+        db.connect()
+        try:
+            yield
+        finally:
+            db.close()  # where `let_go` has not done it before
 
 
 @contextmanager
@@ -368,6 +372,12 @@ def interrupter() -> Callable[[], None]:
             stop()
 
     return interrupt
+
+
+def let_go() -> None:
+    """Close this thread's connection, which may be broken; whoever takes `session()` next opens another one."""
+    if not db.in_transaction():
+        db.close()
 
 
 def dispose() -> None:

@@ -21,6 +21,7 @@ from store.rules.text import one_line
 
 _SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
+LONGEST_LEASE = timedelta(days=7)  # one that ends later was given by a clock gone wrong, and is over
 _CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a limit
 
 
@@ -82,7 +83,7 @@ def claim(
 
     def take() -> list[Claim]:
         require(actor, "sandbox.refresh", None)
-        run_sql(_RETURN, (seconds(now),))
+        run_sql(_RETURN, _over(now))
         query = _NEXT + (" FOR UPDATE OF m SKIP LOCKED" if backend() == "postgresql" else "")
         taken, rows = [], []
         most = min(limit, _left(at_once)) if at_once else limit
@@ -94,7 +95,7 @@ def claim(
         return taken
 
     with session():
-        if run_sql(_WAITING, (seconds(now), seconds(now))).fetchone() is None:
+        if run_sql(_WAITING, (seconds(now), *_over(now))).fetchone() is None:
             require(actor, "sandbox.refresh", None)
             return []  # who asks again and again while nothing is due never takes the write lock
         return transact(take)
@@ -152,14 +153,19 @@ def put_back(actor: Actor, token: str) -> None:
     with session(), writing():
         require(actor, "sandbox.refresh", None)
         marker = _of(token)
-        if run_sql(_RETURN.replace("lease_until <= ?", "id = ?"), (marker.id,)).rowcount != 1:
+        if run_sql(_RETURN.replace(_OVER, "id = ?"), (marker.id,)).rowcount != 1:
             raise _lost()
 
 
 def return_expired(now: datetime) -> int:
     """Let go of claims whose lease is over: due again, or missed where a newer night has been marked since."""
     with session():
-        return run_alone(_RETURN, (seconds(now),))
+        return run_alone(_RETURN, _over(now))
+
+
+def _over(now: datetime) -> tuple[int, int]:
+    """Until when, and from when on, the leases end that are over."""
+    return seconds(now), seconds(now + LONGEST_LEASE)
 
 
 def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | None) -> None:
@@ -259,11 +265,13 @@ _NEXT = """
      LIMIT ?
 """.replace("{open}", sandbox_holds.standing_at("c.id", "m.night"))
 
+_OVER = "(lease_until <= ? OR lease_until > ?)"
+
 _WAITING = """
     SELECT 1 FROM refresh_marker
-     WHERE state IN ('due', 'running') AND ((state = 'due' AND due_at <= ?) OR (state = 'running' AND lease_until <= ?))
+     WHERE state IN ('due', 'running') AND ((state = 'due' AND due_at <= ?) OR (state = 'running' AND {over}))
      LIMIT 1
-"""
+""".replace("{over}", _OVER)
 
 _RUNNING = "SELECT count(*) FROM refresh_marker WHERE state IN ('due', 'running') AND state = 'running'"
 
@@ -282,7 +290,7 @@ _RETURN = """
                         WHEN EXISTS (SELECT 1 {open}) THEN 'held'
                         ELSE 'due' END,
            token = NULL, lease_until = NULL
-     WHERE state IN ('due', 'running') AND state = 'running' AND lease_until <= ?
+     WHERE state IN ('due', 'running') AND state = 'running' AND (lease_until <= ? OR lease_until > ?)
 """.replace("{open}", sandbox_holds.standing_at("refresh_marker.company_id", "refresh_marker.night"))
 
 _FINISH = """

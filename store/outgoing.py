@@ -21,7 +21,7 @@ from store.tables import Email
 _RELAY_REMEMBERS = timedelta(hours=12)  # the keys of mails that it has taken: half of the day that relays promise
 _MINUTE = timedelta(minutes=1)
 _PACE_LOCK = 0x6B64_7061  # one PostgreSQL transaction at a time counts what leaves in a minute
-_NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was made by a clock gone wrong
+NEVER_SO_LATE = timedelta(hours=2)  # no claim lasts so long; one that does was made by a clock gone wrong
 _REPLY_LIMIT = 600
 _CLAIM_LOST = "Another worker has taken this mail over; nothing was changed."
 IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
@@ -64,7 +64,7 @@ def claim(owner: str, limit: int, lease: timedelta, now: datetime, per_minute: i
 
     With `per_minute` no more are claimed, by all owners together, than may be handed over in this minute.
     """
-    instants = (seconds(now), seconds(now), seconds(now + max(_NEVER_SO_LATE, 2 * lease)))
+    instants = (seconds(now), seconds(now), seconds(now + max(NEVER_SO_LATE, 2 * lease)))
     text = _TAKE.replace("{next}", _NEXT + (" FOR UPDATE SKIP LOCKED" if backend() == "postgresql" else ""))
 
     def take() -> list[Email]:

@@ -67,7 +67,10 @@ def add(mail: Email, things: Sequence[str], now: datetime) -> bool:
         return False
     line = f"{seconds(now)} {mail.message_id} {' '.join(things)}\n".encode()
     is_new = not where.exists()
-    with _opened(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
+    with _opened(where, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a full disk or a power cut left half a line
+            line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if is_new:

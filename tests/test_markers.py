@@ -214,6 +214,19 @@ def test_a_heartbeat_holds_the_claim(empty_store: str) -> None:
     assert len(claim(TWO_OCLOCK + timedelta(minutes=59))) == 1
 
 
+def test_a_lease_that_a_clock_far_ahead_has_given_is_not_waited_for(empty_store: str) -> None:
+    with_sandbox()
+    mark()
+    markers.claim(OLAV, 1, timedelta(days=7), NOON, "holds it for as long as may be")
+    in_a_week = claim(NOON + timedelta(days=7) - timedelta(seconds=1))
+    claim(NOON + timedelta(days=3650), by="a machine whose clock is ten years ahead")
+
+    found = claim(NOON + timedelta(days=8))
+
+    assert in_a_week == []
+    assert [(each.company, each.attempt) for each in found] == [("nordlys", 3)]
+
+
 def test_a_lease_that_runs_out_after_a_newer_night_was_marked_leaves_a_missed_night(empty_store: str) -> None:
     with_sandbox()
     mark()

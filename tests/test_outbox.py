@@ -200,6 +200,15 @@ def test_what_a_crash_left_between_hand_over_and_answer_is_sent_again_only_about
     assert bytes(Email.get_by_id(number).message) == b"the bytes"
 
 
+def test_a_lease_that_a_clock_far_ahead_has_given_is_not_waited_for(empty_store: str) -> None:
+    ahead = NOON + timedelta(days=3650)
+    number = owe()
+    outgoing.claim("dead", 1, LEASE, ahead)
+    outgoing.handing_over(number, "dead", LEASE, ahead, BYTES)
+
+    assert ambiguous_mails.find(NOON) == [number]
+
+
 def test_it_is_sent_again_once_and_then_waits_for_a_person(empty_store: str) -> None:
     number = handed_over()
     first = ambiguous_mails.answer_lost(number, "one", "connection lost", NOON)
@@ -306,7 +315,7 @@ def test_what_waits_and_what_needs_a_person_is_counted(empty_store: str) -> None
 @pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)  # PostgreSQL chooses by what is there
 @pytest.mark.parametrize(
     ("asked_each_beat", "values"),
-    [(outgoing._NEXT, (0, 0, 0, 50)), (ambiguous_mails._ABANDONED, (0,)), (ambiguous_mails._OF_OWNER, ("one",))],
+    [(outgoing._NEXT, (0, 0, 0, 50)), (ambiguous_mails._ABANDONED, (0, 0)), (ambiguous_mails._OF_OWNER, ("one",))],
 )
 def test_each_beat_reads_what_waits_and_none_of_the_mails_of_all_years(
     empty_store: str, asked_each_beat: str, values: tuple[object, ...]

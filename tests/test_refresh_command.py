@@ -1,21 +1,27 @@
 """What does the worker's own command for a sandbox get, how long may it run, and what is left of it when it may not?"""
 
+import fcntl
 import os
 import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from cast import NOON
+from peewee import DatabaseError
 from sandbox_nights import HALF_AN_HOUR, NIGHT, claim, failures_mailed, mark, states, with_sandbox
 
 from jobs import refresh_command
 from jobs.refresh_command import Command, Ended
 from jobs.sandbox_refresh import Refreshed, refresh_next
+from store import database
+from store.database import run_sql
+from store.errors import StoreUnavailable
 from store.tables import RefreshMarker
 
 LEFT_OUT = "The command was ended because its claim could not be held."
@@ -212,6 +218,62 @@ def test_a_worker_that_stops_in_the_middle_ends_them_politely_although_it_takes_
     assert refreshed is not None
     assert (refreshed.state, said.read_text(), alive.is_over()) == ("put back", "tidied\n", True)
     assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "due")], [])
+
+
+@contextmanager
+def not_to_be_had(location: str) -> Iterator[None]:
+    """The store takes nothing: its server has ended this thread's session, or another process is writing."""
+    if "://" in location:
+        with suppress(DatabaseError):
+            run_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        yield
+    else:
+        with Path(f"{location}.gate").open("r+b") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+
+
+@pytest.mark.parametrize(("script", "state", "failures"), [("echo fresh", "done", 0), ("exit 1", "failed", 1)])
+def test_a_report_that_the_store_cannot_take_is_made_again_instead_of_the_refresh(
+    store_location: str, tmp_path: Path, script: str, state: str, failures: int
+) -> None:
+    database.bind(store_location, lock_wait_seconds=1)
+    ran, away = tmp_path / "ran", ExitStack()
+    said = iter([lambda: None, lambda: away.enter_context(not_to_be_had(store_location)), away.close])
+
+    def clock() -> datetime:
+        """Asked for the claim and for each report: the first of these finds the store away."""
+        next(said)()
+        return NOON
+
+    with database.session(), away:
+        with_sandbox()
+        mark()
+        refreshed = refresh_next(Command(("sh", "-c", f"echo >> {ran}; {script}"), HALF_AN_HOUR), clock, "worker-1")
+    with database.session():
+        (marker,) = RefreshMarker.select()
+
+    assert refreshed is not None
+    assert (refreshed.state, marker.state, marker.failures) == (state, state, failures)
+    assert ran.read_text() == "\n"
+
+
+@pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
+def test_a_worker_that_stops_does_not_wait_for_a_store_that_takes_no_report(store_location: str) -> None:
+    database.bind(store_location, lock_wait_seconds=0)
+    away, is_away = ExitStack(), Event()
+
+    def clock() -> datetime:
+        if RefreshMarker.get().state == "running" and not is_away.is_set():
+            away.enter_context(not_to_be_had(store_location))
+            is_away.set()
+        return NOON
+
+    with database.session(), away:
+        with_sandbox()
+        mark()
+        with pytest.raises(StoreUnavailable):
+            refresh_next(Command(("true",), HALF_AN_HOUR), clock, "worker-1", is_away.is_set)
 
 
 def test_what_a_command_leaves_behind_is_ended_before_its_report(alive: Alive) -> None:

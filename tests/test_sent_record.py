@@ -208,6 +208,35 @@ def test_a_record_that_the_disk_does_not_take_holds_no_mail_back(monkeypatch: py
     assert '"error": "Input/output error"' in said.getvalue()
 
 
+def test_a_record_that_cannot_be_read_leaves_the_mails_for_later(record: Path) -> None:
+    one_warning()
+    with smtp_server("450 rcpt") as server:
+        send(server)
+        record.mkdir()  # as good as a disk that fails, or a process without a descriptor left
+        with pytest.raises(IsADirectoryError):
+            send(server, days_later=1)
+        kept = states()
+        record.rmdir()
+        send(server, days_later=1)
+
+    assert [state for _, state in kept] == ["queued"]
+    assert [state for _, state in states()] == ["sent"]
+
+
+def test_half_a_line_does_not_hide_the_one_that_follows_it(record: Path) -> None:
+    arrive()
+    context = {"by": "olav", "at": "2026-11-23T11:00:00Z"}
+    outbox.queue([Owed("test_mail", "olav@fjord.example", "", "test", context)], NOON)
+    record.write_text("1795435200 kd.of-a-full-disk 0123")
+    with smtp_server() as server:
+        send(server)
+        Email.update(state="handing-over", owner="killed before the store heard", lease_until=NOON).execute()
+        send(server, days_later=1)
+
+    assert len(server.received) == 1
+    assert [state for _, state in states()] == ["sent"]
+
+
 def test_without_a_restore_the_record_is_not_asked(record: Path) -> None:
     one_warning()
     with smtp_server() as server:

@@ -120,6 +120,14 @@ def test_whatever_happens_before_the_body_the_mail_was_not_taken_and_the_relay_i
     assert (answer.of_relay, told.mails) == (True, [])
 
 
+@pytest.mark.parametrize("fault", [hang, drip, hang_up, babble, close_down])
+def test_whatever_a_server_does_when_it_is_taken_leave_of_the_mail_was_taken_and_nobody_waits(fault: Fault) -> None:
+    with server("QUIT", fault) as told:
+        answer = deliver(told, Timeouts(connect=0.4, command=5, dot=5, offer=5))
+
+    assert (answer, len(told.mails)) == (Delivered("2.0.0 taken"), 1)
+
+
 @pytest.mark.parametrize("fault", [hang, drip, hang_up, babble])
 def test_whatever_happens_after_the_dot_but_an_answer_leaves_open_whether_it_was_taken(fault: Fault) -> None:
     with server("dot", fault) as told:

@@ -18,7 +18,7 @@ from store.markers import LeaseLost, Report
 from store.rules.text import visible
 from store.tables import Company
 
-_LONGEST_LEASE_MINUTES = 7 * 24 * 60
+_LONGEST_LEASE_MINUTES = markers.LONGEST_LEASE // timedelta(minutes=1)
 LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is no fault
 
 
