@@ -29,7 +29,7 @@ def main(lifeline: int, patience: float, command: list[str]) -> int:
     try:
         child = os.posix_spawnp(command[0], command, os.environ, setsigmask=(), setsigdef=_OURS)
     except OSError as error:
-        sys.stderr.write(f"The command {command[0]} could not be started: {error.strerror}.\n")
+        sys.stderr.write(f"{not_started(command[0])}: {error.strerror}.\n")
         return NOT_STARTED
     deadline = time.monotonic() + patience
     while (status := _ended(child)) is None:
@@ -43,6 +43,11 @@ def main(lifeline: int, patience: float, command: list[str]) -> int:
         else:
             _end_group(child, bell)
     return status
+
+
+def not_started(program: str) -> str:
+    """How what it says begins when there is no such program, or it may not be run."""
+    return f"The command {program} could not be started"
 
 
 def _rung_by_children() -> int:

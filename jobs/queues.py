@@ -1,13 +1,16 @@
 """The two queues that a worker empties between its runs: mails that are due, and sandboxes to be refreshed."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.refresh_command import Command
 from jobs.sandbox_refresh import refresh_next
 from jobs.side_by_side import Lines, SessionFactory
+
+_PAUSE = timedelta(minutes=5)
 
 Clock = Callable[[], datetime]
 
@@ -44,14 +47,22 @@ def mails(
 
 
 def refreshes(command: Command, log: JsonLog | None = None) -> Queue:
-    """Run the command for one company after the other."""
+    """Run the command for one company after the other; one that cannot be started is left alone for some minutes."""
+    broken_at: datetime | None = None
 
     def refresh(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
+        nonlocal broken_at
+        if broken_at is not None and timedelta() <= clock() - broken_at < _PAUSE:
+            return 0
         ended = refresh_next(command, clock, owner, stopping)
+        broken_at = clock() if ended is not None and ended.state == "not started" else None
         if ended is not None and log is not None:
-            level = "info" if ended.state == "done" else "warning"
-            facts = {"company": ended.company, "night": ended.night, "state": ended.state}
-            log.say("sandbox.refreshed", level, **facts, quarantined=ended.quarantined)
-        return int(ended is not None)
+            facts: dict[str, Any] = {"company": ended.company, "night": ended.night, "state": ended.state}
+            if ended.state == "done":
+                log.say("sandbox.refreshed", **facts)
+            else:
+                level = "error" if broken_at else "warning"
+                log.say("sandbox.refreshed", level, **facts, quarantined=ended.quarantined, text=ended.message)
+        return int(ended is not None and broken_at is None)
 
     return refresh

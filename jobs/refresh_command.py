@@ -45,9 +45,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended, and what is to be said of it. Put back: it was ended for a reason that is not the refresh's."""
+    """How it ended, and what is to be said of it.
 
-    state: Literal["done", "failed", "put back"]
+    Put back: it was ended for a reason that is not the refresh's. Not started: there is no such program.
+    """
+
+    state: Literal["done", "failed", "put back", "not started"]
     message: str
 
 
@@ -146,6 +149,8 @@ def _judged(status: int, why: str, command: Command, said: str) -> Ended:
         return Ended("put back", "The command was ended because the worker stopped.")
     if why == "lost":
         return Ended("put back", "The command was ended because its claim could not be held.")
+    if status == lifeline.NOT_STARTED and said.startswith(lifeline.not_started(command.arguments[0])):
+        return Ended("not started", said)
     if status != 0:
         return Ended("failed", said or f"The command ended with status {status} and said nothing.")
     return Ended("done", said)

@@ -27,7 +27,7 @@ class Refreshed:
 
     company: str
     night: date
-    state: str  # done, failed; put back: the worker stopped; lost: its claim was over when it ended
+    state: str  # done, failed; put back: the worker stopped; lost: its claim was over; not started: nobody is to blame
     message: str
     quarantined: bool = False
 
@@ -55,7 +55,7 @@ def refresh_next(
     The command reads one JSON object on its standard input (company, name, night, attempt); exit status 0 means done,
     and what it said last is kept as the message. While it runs the claim is held by heartbeats. At the time limit its
     whole process group is ended and the refresh has failed; when the worker stops, it is ended too and the marker is
-    due again.
+    due again, as it is when the command cannot be started: that is a fault of the settings, not of the refresh.
     """
     chosen = installation.read()  # a store that was never set up has no limit, and no marker
     at_once = chosen.refresh_at_once if chosen else 0
@@ -87,7 +87,7 @@ def refresh_next(
 
 def _report(claim: Claim, ended: Ended, now: datetime) -> bool:
     """Write down how it ended; whether the sandbox is in quarantine for it. Done twice, it is the same as once."""
-    if ended.state == "put back":
+    if ended.state in {"put back", "not started"}:
         markers.put_back(WORKER, claim.token)
     elif ended.state == "done":
         markers.done(WORKER, claim.token, ended.message, now)

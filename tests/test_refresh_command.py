@@ -1,6 +1,7 @@
 """What does the worker's own command for a sandbox get, how long may it run, and what is left of it when it may not?"""
 
 import fcntl
+import json
 import os
 import select
 import signal
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +18,8 @@ from cast import NOON
 from peewee import DatabaseError
 from sandbox_nights import HALF_AN_HOUR, NIGHT, claim, failures_mailed, mark, states, with_sandbox
 
-from jobs import refresh_command
+from jobs import queues, refresh_command
+from jobs.json_log import JsonLog
 from jobs.refresh_command import Command, Ended
 from jobs.sandbox_refresh import Refreshed, refresh_next
 from store import database
@@ -117,10 +120,38 @@ def test_a_command_that_ends_badly_has_failed_with_its_last_words(program: str, 
     assert run_python(program) == Ended("failed", message)
 
 
-def test_a_command_that_does_not_exist_has_failed() -> None:
-    ended = refresh_command.run(Command(("/no/such/program",), HALF_AN_HOUR), {}, lambda: True, lambda: False)
+def test_a_command_that_cannot_be_started_is_no_failure_of_a_refresh_and_is_left_alone_for_five_minutes(
+    empty_store: str, tmp_path: Path
+) -> None:
+    with_sandbox()
+    mark()
+    said = StringIO()
+    no_program = tmp_path / "refresh-sandbox"
+    no_program.write_text("a note, and no program")
+    queue = queues.refreshes(Command((str(no_program),), HALF_AN_HOUR), JsonLog(said, clock=lambda: NOON))
 
-    assert ended == Ended("failed", "The command /no/such/program could not be started: No such file or directory.")
+    def taken_after(seconds: int) -> int:
+        return queue(lambda: NOON + timedelta(seconds=seconds), "w", lambda: False)
+
+    taken = [taken_after(seconds) for seconds in (0, 5, 299)]
+    attempts = RefreshMarker.get().attempt
+    no_program.write_text("#!/bin/sh\necho fresh\n")
+    no_program.chmod(0o755)
+    then = [taken_after(seconds) for seconds in (300, 301)]
+
+    assert (taken, attempts, then) == ([0, 0, 0], 1, [1, 0])
+    facts = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [(fact["level"], fact["state"]) for fact in facts] == [("error", "not started"), ("info", "done")]
+    assert facts[0]["text"] == f"The command {no_program} could not be started: Permission denied."
+    assert (states(), failures_mailed()) == ([("nordlys", NIGHT, "done")], [])
+
+
+def test_a_program_that_says_so_of_another_one_has_failed() -> None:
+    script = "echo The command pg_dump could not be started; exit 127"
+
+    ended = refresh_command.run(Command(("sh", "-c", script), HALF_AN_HOUR), {}, lambda: True, lambda: False)
+
+    assert ended == Ended("failed", "The command pg_dump could not be started")
 
 
 def test_pepper_and_passwords_in_the_environment_are_not_handed_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,9 @@
 """Is a PostgreSQL sandbox copied, masked and swapped in whole, or left as it was?"""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +13,8 @@ import pytest
 from command import Home
 from postgres_server import PostgresServer
 
+from jobs import refresh_command
+from jobs.refresh_command import Command, Ended
 from jobs.refreshers import postgres as refresher
 from jobs.refreshers.postgres import Place, Refreshed
 from jobs.refreshers.rules import Rule, Rules
@@ -112,6 +118,68 @@ def test_only_the_newest_old_databases_are_kept(world: PostgresServer) -> None:
 def test_a_sandbox_that_is_not_there_yet_is_made(world: PostgresServer) -> None:
     assert refresh(world, target="sandbox_new").kept == ()
     assert len(world.sql("SELECT * FROM customer", "sandbox_new")) == 3
+
+
+@pytest.fixture
+def slow(world: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where `restored` appears once a copy is there, which then waits and is not masked yet."""
+    folder = tmp_path / "slow"
+    programs, temporary = folder / "programs", folder / "temporary"
+    for made in (folder, programs, temporary):
+        made.mkdir()
+    (programs / "pg_dump").symlink_to(world.binaries / "pg_dump")
+    (programs / "pg_restore").write_text(
+        f'#!/bin/sh\n"{world.binaries}/pg_restore" "$@"; touch {folder}/restored; exec sleep 600\n'
+    )
+    (programs / "pg_restore").chmod(0o755)
+    (folder / "rules.toml").write_text(
+        'targets = ["sandbox_*"]\n[[mask]]\ntable = "customer"\ncolumn = "email"\nwith = "mail"\n'
+    )
+    (folder / "password").write_text("s3cret-of-production\n")
+    (folder / "password").chmod(0o600)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    return folder
+
+
+def slowly(world: PostgresServer, slow: Path) -> tuple[str, ...]:
+    """The command that refreshes like that."""
+    arguments = ("--source", place(world, "production", "reader").url, "--target", place(world, "sandbox_nordlys").url)
+    files = ("--mask", slow / "rules.toml", "--programs", slow / "programs")
+    secrets = ("--source-password-file", slow / "password", "--target-password-file", slow / "password")
+    return (sys.executable, "-m", "keydesk", "refresher", "postgres", *map(str, (*arguments, *files, *secrets)))
+
+
+def test_nothing_that_is_not_masked_and_no_password_stays_when_the_worker_ends_it(
+    world: PostgresServer, slow: Path
+) -> None:
+    command = Command(slowly(world, slow), timedelta(minutes=1))
+
+    ended = refresh_command.run(command, {}, lambda: True, (slow / "restored").exists)
+
+    assert ended == Ended("put back", "The command was ended because the worker stopped.")
+    assert databases(world) == ["sandbox_nordlys"]
+    assert list((slow / "temporary").iterdir()) == []
+
+
+def test_one_that_was_killed_leaves_a_copy_to_the_next_and_nobody_refreshes_beside_another(
+    world: PostgresServer, slow: Path
+) -> None:
+    with subprocess.Popen(slowly(world, slow), start_new_session=True) as killed:
+        while not (slow / "restored").exists():
+            pass
+        with pytest.raises(Refused, match="Another refresh of sandbox_nordlys is under way; nothing was touched"):
+            refresh(world)
+        os.killpg(killed.pid, signal.SIGKILL)
+    left = databases(world)
+    while world.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"):
+        pass
+
+    refresh(world)
+
+    assert len(left) == 2
+    assert databases(world) == ["sandbox_nordlys", "sandbox_nordlys_before_20261123T120000"]
+    assert list((slow / "temporary").iterdir()) == []
 
 
 def test_those_at_the_sandbox_are_sent_away(world: PostgresServer) -> None:

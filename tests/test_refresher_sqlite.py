@@ -2,12 +2,17 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from command import Home
 
+from jobs import refresh_command
+from jobs.refresh_command import Command, Ended
 from jobs.refreshers import rules, sqlite
 from store.errors import FormatWrong, KeydeskError, Refused, StoreUnavailable
 
@@ -194,6 +199,71 @@ def test_a_sandbox_that_is_open_is_not_pulled_away(production: Path, sandbox: Pa
                 sqlite.refresh(production, sandbox, read_rules(production))
 
     assert rows(sandbox, "SELECT name FROM sqlite_schema") == [("old",)]
+
+
+def test_a_sandbox_that_another_process_has_open_and_idle_is_not_pulled_away(production: Path, sandbox: Path) -> None:
+    old_sandbox(sandbox)
+    holding = (
+        "import sqlite3, sys; one = sqlite3.connect(sys.argv[1]); one.execute('PRAGMA user_version'); input('open')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, sandbox], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as application:
+        assert application.stdout is not None
+        application.stdout.read(len("open"))
+        with pytest.raises(Refused, match=r"has the sandbox .* open"):
+            sqlite.refresh(production, sandbox, read_rules(production))
+        application.communicate("\n")
+
+    assert rows(sandbox, "SELECT name FROM sqlite_schema") == [("old",)]
+
+
+def test_a_source_that_is_no_database_is_named(production: Path, sandbox: Path) -> None:
+    production.write_text("not even close, " * 100)
+
+    with pytest.raises(StoreUnavailable) as refused:
+        sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert str(refused.value) == (
+        f"The source {production} could not be copied (file is not a database); the sandbox is as it was."
+    )
+
+
+def test_a_source_that_is_written_to_meanwhile_is_copied_as_it_was_at_one_instant(
+    production: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_PAGES_AT_ONCE", 1)
+    with closing(sqlite3.connect(production, isolation_level=None)) as application:
+        application.execute("PRAGMA journal_mode = WAL")
+
+        def write(*_state: object) -> None:
+            application.execute("INSERT INTO visit (note) VALUES ('one more')")
+
+        monkeypatch.setattr(sqlite, "_look_up", write)
+        sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert rows(sandbox, "SELECT count(*) FROM visit") == [(1,)]
+    assert rows(production, "SELECT count(*) > 5 FROM visit") == [(1,)]
+
+
+def test_nothing_that_is_not_masked_stays_when_the_worker_ends_it(home: Home, production: Path, sandbox: Path) -> None:
+    with closing(sqlite3.connect(production)) as connection:
+        many = ((f"person{number}@nordlys.example",) for number in range(300_000))
+        connection.executemany("INSERT INTO customer (email) VALUES (?)", many)
+        connection.commit()
+    arguments = ("refresher", "sqlite", "--source", production, "--target", sandbox)
+    rules_file = production.parent / "rules.toml"
+    command = Command(
+        (sys.executable, "-m", "keydesk", *map(str, arguments), "--mask", str(rules_file)), timedelta(minutes=1)
+    )
+
+    def has_begun() -> bool:
+        return any(copy.stat().st_size > 1_000_000 for copy in sandbox.parent.glob(".refreshing-*/copy.db"))
+
+    ended = refresh_command.run(command, {}, lambda: True, has_begun)
+
+    assert ended == Ended("put back", "The command was ended because the worker stopped.")
+    assert list(sandbox.parent.iterdir()) == []
 
 
 def test_a_file_that_is_no_database_is_not_replaced(production: Path, sandbox: Path) -> None:

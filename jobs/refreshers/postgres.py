@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -21,6 +21,7 @@ from store.errors import Refused, SettingsWrong, StoreUnavailable
 
 _LONGEST_NAME = 63 - len("_before_20261123T120000")
 _SWAP_TRIES = 5
+_REFRESH_LOCK = 0x6B64_7372  # one refresh of a database at a time
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,24 @@ class Place:
         """A session in which every statement is its own transaction."""
         return psycopg.connect(self.url, password=self.password, autocommit=True, connect_timeout=10)
 
-    def environment(self, folder: Path, variable: str) -> dict[str, str]:
-        """For a program of PostgreSQL's: the password in a file that only its owner reads, and that goes away."""
+    @contextmanager
+    def environment(self) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+        """For a program of PostgreSQL's, with the descriptors that it inherits.
+
+        The password is in a file in memory that only these processes have: whoever is killed leaves none behind.
+        """
         found = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
-        if self.password is not None:
-            file = folder / variable
+        if self.password is None:
+            yield found, ()
+            return
+        file = os.memfd_create("password", os.MFD_CLOEXEC)
+        try:
+            os.fchmod(file, 0o600)  # libpq takes no other
             escaped = self.password.replace("\\", "\\\\").replace(":", "\\:")
-            file.touch(0o600)
-            file.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
-            found["PGPASSFILE"] = str(file)
-        return found
+            os.write(file, f"*:*:*:*:{escaped}\n".encode())
+            yield {**found, "PGPASSFILE": f"/dev/fd/{file}"}, (file,)
+        finally:
+            os.close(file)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,8 @@ def refresh(
     """Replace the target database by a masked copy of the source; `keep` databases of before stay.
 
     Refused, with the target as it was, when the target is not allowed or is the source, when the source's login may
-    write, or when a rule fits nothing. Sessions at the target are ended by the swap.
+    write, when a rule fits nothing, or while another one refreshes it. Sessions at the target are ended by the swap.
+    What a refresh that was killed has left is dropped first.
     """
     stamp = f"{now:%Y%m%dT%H%M%S}"
     rules.require_target(target.name)
@@ -84,16 +94,18 @@ def refresh(
         with source.connect() as reader, target.other("postgres").connect() as server:
             _guard(reader, source, server, target)
             chosen = rules.matched(_columns(reader))  # before anything is copied
+            _be_alone(server, target.name)
             new = f"{target.name}_new_{stamp}"
-            server.execute(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(new)))
             try:
+                server.execute(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(new)))
                 server.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(Identifier(new)))
                 _copy(source, target.other(new), programs)
                 with target.other(new).connect() as copy:
                     _mask(copy, chosen)
                 _swap(server, target.name, new, stamp)
             except BaseException:
-                server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(new)))
+                with suppress(psycopg.Error):  # the next refresh drops it then
+                    server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(new)))
                 raise
             return Refreshed(len(chosen), _forget_older(server, target.name, keep))
     except psycopg.Error as error:
@@ -110,6 +122,15 @@ def _guard(reader: Any, source: Place, server: Any, target: Place) -> None:
     if role[0] or writable is not None:
         what = "everything, as a superuser" if role[0] else writable[0]
         raise Refused(f"The source's login {role[1]} may write {what}; use one that may only read (pg_read_all_data).")
+
+
+def _be_alone(server: "psycopg.Connection[Any]", name: str) -> None:
+    """No other refresh of this database until the session ends; and no unmasked copy of one that was killed."""
+    alone = server.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_REFRESH_LOCK, name)).fetchone()
+    if alone != (True,):
+        raise Refused(f"Another refresh of {name} is under way; nothing was touched.")
+    for left in _stamped(server, f"{name}_new_"):
+        server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(left)))
 
 
 def _identity(connection: Any, name: str) -> tuple[int, int] | None:
@@ -133,10 +154,9 @@ def _copy(source: Place, new: Place, programs: Path | None) -> None:
     put = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={new.url}"]
     if programs is not None:
         dump[0], put[0] = str(programs / dump[0]), str(programs / put[0])
-    with tempfile.TemporaryDirectory(prefix="refreshing-") as name, tempfile.TemporaryFile() as said:
-        folder = Path(name)
-        with _started(dump, source.environment(folder, "source"), said, stdout=subprocess.PIPE) as dumping:
-            with _started(put, new.environment(folder, "target"), said, stdin=dumping.stdout) as putting:
+    with tempfile.TemporaryFile() as said:
+        with _started(dump, source, said, stdout=subprocess.PIPE) as dumping:
+            with _started(put, new, said, stdin=dumping.stdout) as putting:
                 if dumping.stdout is not None:
                     dumping.stdout.close()
                 putting.wait()
@@ -148,11 +168,12 @@ def _copy(source: Place, new: Place, programs: Path | None) -> None:
 
 
 @contextmanager
-def _started(
-    arguments: list[str], environment: dict[str, str], said: Any, **streams: Any
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(arguments: list[str], place: Place, said: Any, **streams: Any) -> Iterator["subprocess.Popen[bytes]"]:
     try:
-        process = subprocess.Popen(arguments, env=environment, stderr=said, **streams)  # noqa: S603 - no shell reads it
+        with place.environment() as (environment, inherited):
+            process = subprocess.Popen(  # noqa: S603 - no shell reads it
+                arguments, env=environment, stderr=said, pass_fds=inherited, **streams
+            )
     except OSError as error:
         raise SettingsWrong(
             f"{arguments[0]} cannot be started ({error.strerror}); name its folder by --programs."
@@ -234,15 +255,20 @@ def _there(server: "psycopg.Connection[Any]", name: str) -> bool:
 
 
 def _forget_older(server: "psycopg.Connection[Any]", name: str, keep: int) -> tuple[str, ...]:
-    found = server.execute(
-        "SELECT datname FROM pg_database WHERE left(datname, length(%s)) = %s "
-        "AND substr(datname, length(%s) + 1) ~ '^[0-9]{8}T[0-9]{6}$' ORDER BY datname DESC",
-        (f"{name}_before_",) * 3,
-    ).fetchall()
-    names = [str(row[0]) for row in found]
+    names = _stamped(server, f"{name}_before_")
     for old in names[keep:]:
         server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(old)))
     return tuple(names[:keep])
+
+
+def _stamped(server: "psycopg.Connection[Any]", prefix: str) -> list[str]:
+    """The databases whose names are that and an instant, the newest first."""
+    found = server.execute(
+        "SELECT datname FROM pg_database WHERE left(datname, length(%s)) = %s "
+        "AND substr(datname, length(%s) + 1) ~ '^[0-9]{8}T[0-9]{6}$' ORDER BY datname DESC",
+        (prefix,) * 3,
+    ).fetchall()
+    return [str(row[0]) for row in found]
 
 
 # Made where it is used, and gone with the transaction: nobody can try values against it afterwards.

@@ -5,20 +5,26 @@ import hmac
 import os
 import secrets
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from jobs.refreshers.rules import Rule, Rules
+from store import unfinished
 from store.errors import Refused, StoreUnavailable
 
+T = TypeVar("T")
+
 _PATIENCE_SECONDS = 10
+_LOOKS_UP_EVERY = 100_000  # steps of a statement
+_PAGES_AT_ONCE = 2000
 _LOGS = ("-wal", "-journal")
+_IN_USE = "Something has the sandbox {} open; stop it while it is refreshed."
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
     source, target = source.absolute(), target.absolute()
     _guard(source, target, rules)
     try:
-        with tempfile.TemporaryDirectory(prefix=".refreshing-", dir=target.parent) as folder:
-            copy = Path(folder) / "copy.db"
+        with unfinished.folder(target.parent, ".refreshing-") as folder:
+            copy = folder / "copy.db"
             os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             columns = _copied(source, copy, rules)
             if target.exists():
@@ -68,11 +74,14 @@ def _copied(source: Path, copy: Path, rules: Rules) -> int:
     """Copy and mask; how many columns were masked."""
     address = f"file:{quote(str(source))}?mode=ro"
     with (
-        closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)) as read_only,
+        closing(_read(source, lambda: sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS))) as read_only,
         closing(sqlite3.connect(copy, isolation_level=None)) as writable,
     ):
-        chosen = rules.matched(_columns(read_only))  # before anything is copied
-        read_only.backup(writable)
+        for connection in (read_only, writable):
+            connection.set_progress_handler(_look_up, _LOOKS_UP_EVERY)
+        read_only.execute("BEGIN")  # or a copy of what is written to would begin anew with each write
+        chosen = _read(source, lambda: rules.matched(_columns(read_only)))  # before anything is copied
+        _read(source, lambda: read_only.backup(writable, pages=_PAGES_AT_ONCE, progress=_look_up))
         writable.execute("PRAGMA journal_mode = DELETE")
         writable.execute("PRAGMA foreign_keys = OFF")
         _mask(writable, chosen)
@@ -81,6 +90,19 @@ def _copied(source: Path, copy: Path, rules: Rules) -> int:
     if verdict != "ok":
         raise Refused(f"The masked copy of {source} is not sound ({verdict}); the sandbox is as it was.")
     return len(chosen)
+
+
+def _look_up(*_state: object) -> None:
+    """Where Python hears that it is to end: not in the middle of a statement of SQLite's."""
+
+
+def _read(source: Path, body: Callable[[], T]) -> T:
+    try:
+        return body()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(
+            f"The source {source} could not be copied ({error}); the sandbox is as it was."
+        ) from None
 
 
 def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
@@ -142,9 +164,20 @@ def _closed(target: Path) -> Iterator[None]:
             alone.execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
-                raise Refused(f"Something has the sandbox {target} open; stop it while it is refreshed.") from None
+                raise Refused(_IN_USE.format(target)) from None
             raise Refused(f"{target} is no SQLite file, so it is not replaced.") from None
+        if _is_held(target.resolve()):
+            raise Refused(_IN_USE.format(target))
         yield
+
+
+def _is_held(target: Path) -> bool:
+    """Whether another process that this one may look at has the file open, be it idle: it would go on with the old."""
+    for held in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if held.readlink() == target and held.parts[2] != str(os.getpid()):
+                return True
+    return False
 
 
 def _swap(copy: Path, target: Path) -> Path | None:

@@ -2,20 +2,26 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 from jobs.refreshers import rules, sqlite
 from keydesk.settings import Settings
 from store.errors import FormatWrong, Refused, SettingsWrong
 from store.peppers import read_secret
 
+_LEAVES = (signal.SIGTERM, signal.SIGHUP)
+
 
 def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], datetime]) -> int:
     """Exit status 0 when the sandbox is fresh; otherwise it is as it was. No store of Keydesk is opened."""
+    for number in _LEAVES:
+        signal.signal(number, _leave)
     read = rules.read(given.mask)
     company = _company() if "{company}" in given.source + given.target else None
     source, target = rules.place(given.source, company), rules.place(given.target, company)
@@ -26,6 +32,13 @@ def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], date
     else:
         _postgres(given, source, target, read, clock())
     return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Go as from Ctrl-C, so that nothing stays behind; not disturbed while it is cleared away."""
+    for number in _LEAVES:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _postgres(given: argparse.Namespace, source: str, target: str, read: rules.Rules, now: datetime) -> None:
