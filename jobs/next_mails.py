@@ -38,7 +38,7 @@ class NextMails:
     ) -> None:
         self._waiting = deque(mails)
         self._sender, self._clock, self._verdicts = sender, clock, verdicts
-        self._chosen, self._is_restored = installation.get(), restored.ever()
+        self._chosen, self._forgotten = installation.get(), restored.forgotten()
         self._truths: dict[int, list[Any] | None] = {}  # of the next mails, as they were read at:
         self._truths_at = _NEVER
         self._ahead: list[tuple[Email, Ready]] = []  # the next, which are written, since:
@@ -100,14 +100,14 @@ class NextMails:
 
     def _as_it_is(self, mail: Email, now: datetime) -> Ready | None:
         """The mail as it goes; None when anything is to be written down about it first."""
-        is_first_try = not (mail.resends or mail.attempts or self._is_restored)
-        if not is_first_try or _is_useless(mail, now):
+        if mail.resends or mail.attempts or _is_useless(mail, now):
             return None
         confirmed = mail_truth.unchanged(mail, now, self._truths[mail.id])
         if confirmed is None:
             return None
         try:
-            return self._write(mail, confirmed, sent_record.told(mail, confirmed))
+            things = sent_record.told(mail, confirmed)
+            return None if self._may_be_known(mail, things) else self._write(mail, confirmed, things)
         except _NOT_THE_MAILS_FAULT:
             raise
         except Exception:  # noqa: BLE001 - when its turn comes it fails again, and is set aside
@@ -153,12 +153,16 @@ class NextMails:
 
     def _sent_before(self, mail: Email, things: Sequence[str]) -> bool:
         """Whether a relay has taken it, which this store does not know or knows no more."""
-        may_be_known = mail.resends or mail.attempts or self._is_restored
-        told_at = sent_record.told_at(things) if may_be_known else None
+        told_at = sent_record.told_at(things) if self._may_be_known(mail, things) else None
         if told_at is None:
             return False
         self._verdicts.sent_before(mail, told_at)
         return True
+
+    def _may_be_known(self, mail: Email, things: Sequence[str]) -> bool:
+        if mail.resends or mail.attempts:
+            return True
+        return self._forgotten is not None and sent_record.may_know(things, self._forgotten)
 
     def _as_before(self, mail: Email, things: Sequence[str]) -> Ready | None:
         if ambiguous_mails.forgotten(mail, self._clock()):

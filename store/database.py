@@ -7,7 +7,7 @@ change takes `writing()`.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -231,7 +231,7 @@ def one_of_few(numbers: Sequence[int]) -> tuple[str, list[Any]]:
     return f"IN ({', '.join('?' * len(numbers))})", [*numbers]
 
 
-@cache
+@lru_cache(maxsize=2048)
 def text_for_backend(text: str) -> str:
     """The statement with the placeholders of this backend."""
     if backend() == "sqlite":

@@ -20,7 +20,7 @@ class GateClosedError(Exception):
 
 
 class GateMissingError(Exception):
-    """The gate's file cannot be opened or made; `fault` says why."""
+    """The gate's file cannot be opened, made or locked; `fault` says why."""
 
     def __init__(self, fault: OSError) -> None:
         self.fault = fault
@@ -54,9 +54,11 @@ class WriteGate:
         try:
             _shut_turnstile(descriptor, wait=False)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as fault:
             os.close(descriptor)
-            return None
+            if isinstance(fault, BlockingIOError):
+                return None
+            raise GateMissingError(fault) from fault
         _open_turnstile(descriptor)
         return descriptor
 
@@ -71,6 +73,9 @@ class WriteGate:
         if place.give_up():
             self._given_up.append(place)
             raise GateClosedError
+        if place.fault is not None:
+            os.close(place.descriptor)
+            raise GateMissingError(place.fault)
         return place.descriptor
 
     def _place(self) -> "_Place":
@@ -117,14 +122,18 @@ class _Place:
     def __init__(self, path: Path) -> None:
         self.descriptor = _opened(path)
         self.came = Event()
+        self.fault: OSError | None = None  # the kernel has no lock for it; known once it has come
         self._wanted = True
         self._lock = Lock()
         Thread(target=self._wait, name="write-gate", daemon=True).start()
 
     def _wait(self) -> None:
-        _shut_turnstile(self.descriptor, wait=True)
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        _open_turnstile(self.descriptor)
+        try:
+            _shut_turnstile(self.descriptor, wait=True)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            _open_turnstile(self.descriptor)
+        except OSError as fault:
+            self.fault = fault
         with self._lock:
             if not self._wanted:
                 os.close(self.descriptor)

@@ -4,7 +4,7 @@ What happened after the backup is forgotten in it: people look first, then let i
 """
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from store.actors import Actor
 from store.change import change
@@ -12,9 +12,10 @@ from store.database import backend, run_sql, session
 from store.errors import Refused
 from store.mail_contexts import instant_text
 from store.sent_record import RELEASED
-from store.tables import Setting
+from store.tables import Event, Setting
 
 _RESTORED = "restored_at"
+_FORGOTTEN = "forgotten_since"
 
 
 def held() -> str | None:
@@ -23,9 +24,19 @@ def held() -> str | None:
     return None if RELEASED in found else found.get(_RESTORED)
 
 
-def ever() -> bool:
-    """Whether this store was ever restored, so that more may have been mailed than it knows."""
-    return _RESTORED in _settings()
+def forgotten() -> tuple[datetime, datetime] | None:
+    """From when to when more may have been mailed than this store knows: from a backup until it was let go on.
+
+    From the first such backup until the last time. None: it was never restored.
+    """
+    found = _settings()
+    if _RESTORED not in found:
+        return None
+    begin, end = found.get(_FORGOTTEN), found.get(RELEASED)
+    return (
+        datetime.fromisoformat(begin) if begin else datetime.min.replace(tzinfo=UTC),
+        datetime.fromisoformat(end) if end else datetime.max.replace(tzinfo=UTC),
+    )
 
 
 def hold(actor: Actor, why: str, now: datetime) -> None:
@@ -35,6 +46,9 @@ def hold(actor: Actor, why: str, now: datetime) -> None:
         if held() is None:
             Setting.delete().where(Setting.name << (_RESTORED, RELEASED)).execute()
             Setting.create(name=_RESTORED, value=instant_text(now))
+            newest = Event.select().order_by(Event.seq.desc()).first()
+            if newest is not None and Setting.get_or_none(Setting.name == _FORGOTTEN) is None:
+                Setting.create(name=_FORGOTTEN, value=instant_text(newest.at))
             made.event("store.restored", "store", None, after={"why": why})
 
 
@@ -60,8 +74,9 @@ def require_released() -> None:
 
 
 def _settings() -> dict[str, str]:
+    names = (_RESTORED, RELEASED, _FORGOTTEN)
     with session():
-        found = run_sql("SELECT name, value FROM setting WHERE name IN (?, ?)", (_RESTORED, RELEASED)).fetchall()
+        found = run_sql("SELECT name, value FROM setting WHERE name IN (?, ?, ?)", names).fetchall()
     return {str(name): json.loads(value) for name, value in found}
 
 

@@ -10,9 +10,12 @@ import hashlib
 import mmap
 import os
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,9 @@ from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on
 _LINE = re.compile(rb"(?m)^([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
+_THING = re.compile(rb"(?<= )[0-9a-f]{32}(?=[ \n])")
+_DIGITS = 16  # of a hash that are enough to tell it from others
+_CLOCKS_ARE_APART = 86_400  # seconds at most, that of whoever let the store go on and that of the worker
 _KEYS_ONE_BY_ONE = 200
 _TAIL = 16_384  # bytes at the end in which the newest whole line is looked for
 
@@ -97,6 +103,37 @@ def told_at(things: Sequence[str]) -> datetime | None:
         line = record[record.rfind(b"\n", 0, max(found)) + 1 : max(found)]
     stamp = re.match(rb"[0-9]{1,12}(?= )", line)
     return instant(int(stamp[0])) if stamp else None
+
+
+def may_know(things: Sequence[str], told: tuple[datetime, datetime]) -> bool:
+    """Whether these may have been told between these instants; the record is read once for all who ask.
+
+    False is certain. True is for `told_at` to judge.
+    """
+    where = path()
+    if where is None or not things or not where.exists():
+        return False
+    known = _told_between(where, *told)
+
+    def is_there(thing: str) -> bool:
+        number = int(thing[:_DIGITS], 16)
+        place = bisect_left(known, number)
+        return place < len(known) and known[place] == number
+
+    return all(is_there(thing) for thing in things)
+
+
+@lru_cache(maxsize=1)
+def _told_between(where: Path, since: datetime, until: datetime) -> "array[int]":
+    """The beginnings of the hashes, as numbers in order; of a line whose instant cannot be read, too."""
+    found = array("Q")
+    earliest, latest = (at.timestamp() for at in (since, until))
+    with where.open("rb") as file:
+        for line in file:
+            stamp = re.match(rb"[0-9]{1,12}(?= )", line)
+            if stamp is None or earliest - _CLOCKS_ARE_APART <= int(stamp[0]) <= latest + _CLOCKS_ARE_APART:
+                found.extend(int(thing[:_DIGITS], 16) for thing in _THING.findall(line))
+    return array("Q", sorted(found))
 
 
 def taken_at(message_id: str, since: datetime) -> datetime | None:

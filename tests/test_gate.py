@@ -1,12 +1,15 @@
 """Who may write next? Writers stand in line at the gate, and nobody waits for ever or is held back by who gave up."""
 
+import errno
+import fcntl
+import os
 from pathlib import Path
 from threading import Event, Thread, active_count
 from threading import enumerate as threads
 
 import pytest
 
-from store.gate import GateClosedError, WriteGate, _shut_turnstile
+from store.gate import GateClosedError, GateMissingError, WriteGate, _shut_turnstile
 
 
 @pytest.fixture
@@ -120,3 +123,27 @@ def test_the_gate_is_open_again_after_an_error_behind_it(path: Path) -> None:
 def test_the_gate_is_the_owners_alone(path: Path) -> None:
     with WriteGate(path, 1).held():
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kernel_without_locks_is_said_so_at_once_and_costs_no_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = WriteGate(path, 5)
+    lock = fcntl.flock
+
+    def no_lock(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def none_to_wait_for(descriptor: int, how: int) -> None:
+        if not how & fcntl.LOCK_NB:
+            no_lock(descriptor, how)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    with pytest.raises(GateMissingError, match="No locks available"), gate.held():
+        pass
+    monkeypatch.setattr(fcntl, "flock", none_to_wait_for)
+    with gate.held(), pytest.raises(GateMissingError, match="No locks available"), gate.held():
+        pass
+
+    assert path not in [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]

@@ -223,6 +223,38 @@ def test_a_record_that_cannot_be_read_leaves_the_mails_for_later(record: Path) -
     assert [state for _, state in states()] == ["sent"]
 
 
+@pytest.mark.parametrize(
+    ("things", "known"),
+    [
+        (["a" * 32], True),
+        (["a" * 32, "b" * 32], True),
+        (["a" * 32, "c" * 32], False),
+        (["c" * 32], False),
+        (["d" * 32], True),
+        (["e" * 32], False),
+        (["f" * 32], True),
+        (["0" * 32], True),
+        (["1" * 32], False),
+        ([], False),
+    ],
+)
+def test_what_was_told_before_a_restored_store_went_on_is_found_among_all_that_ever_was(
+    record: Path, things: list[str], known: bool
+) -> None:
+    at = int(NOON.timestamp())
+    record.write_text(
+        f"{at - 99} kd.1 {'a' * 32} {'b' * 32}\n"
+        f"{at - 3_700} kd.6 {'0' * 32}\n"
+        f"{at - 90_001} kd.7 {'1' * 32}\n"
+        f"{at + 86_400} kd.2 {'d' * 32}\n"  # the clocks of two machines may be a day apart
+        f"{at + 86_401} kd.3 {'e' * 32}\n"
+        f"torn kd.4 {'f' * 32}\n"
+        f"{at - 1} kd.5 {'c' * 31}"
+    )
+
+    assert sent_record.may_know(things, (NOON - timedelta(hours=1), NOON)) is known
+
+
 def test_half_a_line_does_not_hide_the_one_that_follows_it(record: Path) -> None:
     arrive()
     context = {"by": "olav", "at": "2026-11-23T11:00:00Z"}

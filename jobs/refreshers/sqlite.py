@@ -158,7 +158,8 @@ def _closed(target: Path) -> Iterator[None]:
     if not target.exists():
         yield
         return
-    with closing(sqlite3.connect(target, isolation_level=None, timeout=_PATIENCE_SECONDS)) as alone:
+    address = f"file:{quote(str(target))}?mode=rw"
+    with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=_PATIENCE_SECONDS)) as alone:
         try:
             alone.execute("PRAGMA journal_mode = DELETE").fetchall()
             alone.execute("BEGIN EXCLUSIVE")
