@@ -112,11 +112,17 @@ def _alone() -> None:
 
 def check_peppers(peppers: Peppers) -> None:
     """SettingsWrong unless these are the peppers that the store's keys were made with, or those and newer ones."""
+    found, file = peppers.marks(), f"The pepper file {peppers.path}" if peppers.path else "The pepper file"
     for version, mark in _known_marks().items():
-        if peppers.marks().get(version) != mark:
+        if version not in found:
             raise SettingsWrong(
-                f"The pepper file has not the version {version} that this store's keys were made with, so none of them "
-                "would be accepted. Restore the right pepper file."
+                f"{file} has not the version {version} that keys of this store were made with, so none of those would "
+                "be accepted. Restore the right pepper file."
+            )
+        if found[version] != mark:
+            raise SettingsWrong(
+                f"{file} has a version {version} with another secret than the one that keys of this store were made "
+                "with, so none of those would be accepted. Restore the right pepper file."
             )
 
 

@@ -23,9 +23,10 @@ _LINE = re.compile(r"([1-9][0-9]{0,4}):([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Peppers:
-    """All versions. No representation shows a secret."""
+    """All versions. No representation shows a secret. `path` is the file that they were read from, if they were."""
 
     secrets: dict[int, bytes] = field(repr=False)
+    path: Path | None = field(default=None, compare=False)
 
     @property
     def current(self) -> int:
@@ -71,26 +72,28 @@ def load(path: Path) -> Peppers:
         found[int(match[1])] = bytes.fromhex(match[2])
     if not found:
         raise SettingsWrong(f"The pepper file {path} is empty; restore it from where you keep it.")
-    return Peppers(found)
+    return Peppers(found, path)
 
 
 def read_secret(path: Path, what: str, otherwise: str) -> str:
     """The text of a secret file that only its owner can read; SettingsWrong says what to do when it is not so."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            # systemd lets the unit's user read a credential by an ACL, and its mask stands where the group's bits do.
+            granted = os.environ.get("CREDENTIALS_DIRECTORY")
+            if mode & (0o037 if granted and path.parent == Path(granted) else 0o077):
+                raise SettingsWrong(
+                    f"The {what} {path} can be read by others (mode {mode:04o}). Run `chmod 600 {path}`."
+                )
+            return file.read()
     except FileNotFoundError:
         raise SettingsWrong(f"The {what} {path} is not there. {otherwise}") from None
+    except IsADirectoryError:
+        raise SettingsWrong(f"The {what} {path} is a directory; name the file itself.") from None
     except OSError as error:
         raise SettingsWrong(
             f"The {what} {path} cannot be read ({error.strerror}). Make it yours and of mode 0600."
         ) from None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        # systemd lets the unit's user read a credential by an ACL, and its mask stands where the group's bits do.
-        granted = os.environ.get("CREDENTIALS_DIRECTORY")
-        if mode & (0o037 if granted and path.parent == Path(granted) else 0o077):
-            raise SettingsWrong(f"The {what} {path} can be read by others (mode {mode:04o}). Run `chmod 600 {path}`.")
-        try:
-            return file.read()
-        except UnicodeDecodeError:
-            raise SettingsWrong(f"The {what} {path} is not text. {otherwise}") from None
+    except UnicodeDecodeError:
+        raise SettingsWrong(f"The {what} {path} is not text. {otherwise}") from None

@@ -99,8 +99,8 @@ def test_a_secret_that_others_can_read_or_nobody_is_not_used(home: Home) -> None
     home.pepper.chmod(0o600)
     home.pepper.write_text("1:" + "ab" * 32 + "\n", encoding="ascii")
     assert accept() == (
-        "The pepper file has not the version 1 that this store's keys were made with, so none of them would be "
-        "accepted. Restore the right pepper file."
+        f"The pepper file {pepper} has a version 1 with another secret than the one that keys of this store were made "
+        "with, so none of those would be accepted. Restore the right pepper file."
     )
     home.pepper.unlink()
     assert accept() == (

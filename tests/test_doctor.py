@@ -190,8 +190,8 @@ def test_the_wrong_pepper_and_one_that_others_read_are_wrong(well: Home) -> None
     assert found(well)["pepper"] == (
         "wrong",
         (
-            "The pepper file has not the version 1 that this store's keys were made with, so none of them would be "
-            "accepted. Restore the right pepper file."
+            "The pepper file ~/.config/keydesk/keydesk.pepper has a version 1 with another secret than the one that "
+            "keys of this store were made with, so none of those would be accepted. Restore the right pepper file."
         ),
     )
 

@@ -1,12 +1,13 @@
 """Which choices does an installation have, who may change them, and what holds afterwards?"""
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, PEPPERS, Cast, arrive, enable, key_of
 
 from jobs import expiry_notices
-from store import installation, keys
+from store import installation, keys, peppers
 from store.actors import Actor
 from store.errors import FormatWrong, KeydeskError, NotAllowed, Refused, SettingsWrong
 from store.installation import Installation
@@ -95,8 +96,21 @@ def test_a_new_version_of_the_pepper_is_an_event_and_one_that_is_known_is_none(e
     (event,) = Event.select().where(Event.act == "installation.pepper")
     assert (event.actor, event.at, event.subject) == ("olav", NOON, "pepper version 2")
     assert (event.before, event.after) == ({"versions": [1]}, {"versions": [1, 2]})
-    with pytest.raises(SettingsWrong, match="has not the version 2 that this store's keys were made with"):
+    with pytest.raises(SettingsWrong, match="The pepper file has not the version 2 that keys of this store were made"):
         installation.check_peppers(PEPPERS)
+
+
+def test_a_pepper_file_with_another_secret_is_named_with_what_is_wrong(empty_store: str, tmp_path: Path) -> None:
+    installation.set_up(Installation("Fjord Software"), LONG_AGO, peppers=PEPPERS)
+    file = tmp_path / "keydesk.pepper"
+
+    with pytest.raises(SettingsWrong) as refusal:
+        installation.check_peppers(peppers.make(file))
+
+    assert str(refusal.value) == (
+        f"The pepper file {file} has a version 1 with another secret than the one that keys of this store were made "
+        "with, so none of those would be accepted. Restore the right pepper file."
+    )
 
 
 def test_to_look_whether_the_pepper_is_right_writes_nothing(empty_store: str) -> None:

@@ -90,13 +90,17 @@ def test_a_backup_with_a_changed_event_or_for_another_pepper_is_refused(home: Ho
     home.pepper.write_text("1:" + "ab" * 32 + "\n", encoding="ascii")
     other_pepper = home.keydesk("restore", backup)
     home.pepper.write_text(pepper, encoding="ascii")
+    no_file = home.keydesk("restore", backup, "--check", KEYDESK_KEYS_PEPPER_FILE=str(home.path))
     with sqlite3.connect(backup) as connection:
         connection.execute("UPDATE event SET actor = 'nobody' WHERE seq = 3")
     connection.close()
     changed = home.keydesk("restore", backup)
 
     assert one_sentence(home, other_pepper.status, other_pepper.err).startswith(
-        "The pepper file has not the version 1 that this store's keys were made with"
+        "The pepper file ~/.config/keydesk/keydesk.pepper has a version 1 with another secret than the one that keys "
+    )
+    assert one_sentence(home, no_file.status, no_file.err) == (
+        "The pepper file ~ is a directory; name the file itself."
     )
     assert one_sentence(home, changed.status, changed.err) == (
         "~/kept.db: Event 3 was changed after it was written: its hash does not fit. Take another backup."
