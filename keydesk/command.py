@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -14,7 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
-from keydesk import __version__, billing_verbs, operating_verbs
+from keydesk import __version__, billing_verbs, faults, operating_verbs
 from keydesk.arguments import act as _act
 from keydesk.arguments import day as _day
 from keydesk.arguments import notice_days as _notice_days
@@ -86,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         status = 130
     except Exception as error:  # noqa: BLE001 - a traceback would show what nobody asked for, and help nobody here
-        status = _told(_fault(error), 70)
+        status = _told(faults.of_program(error), 70)
     sys.exit(status)
 
 
@@ -98,25 +97,18 @@ def _told(text: str, status: int) -> int:
 
 def _told_of_file(error: OSError) -> int:
     """A file that cannot be used, or an output that cannot be written, is no fault of the program."""
-    if error.filename:
-        return _told(f"{error.filename} cannot be used: {error.strerror}.", 1)
+    of_file = faults.of_file(error)
+    if of_file is not None:
+        return _told(of_file, 1)
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}:
         _discard_output()
         return _told(f"The output cannot be written: {error.strerror}.", 1)
-    return _told(_fault(error), 70)
+    return _told(faults.of_program(error), 70)
 
 
 def _discard_output() -> None:
     """What is still unsaid goes to nobody, so that the interpreter does not try once more as it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fault(error: Exception) -> str:
-    """The kind of error, and the last places it came through; never its text, in which values may stand."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-    kind = type(error).__name__
-    return f"This is a fault of Keydesk {__version__}; what was being changed was undone. Report: {kind} at {places}"
 
 
 def now() -> datetime:
