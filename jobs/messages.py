@@ -17,7 +17,7 @@ from typing import Final
 
 from jobs.letters import LANGUAGE, Letter, clean
 from store.errors import FormatWrong, KeydeskError
-from store.rules.addresses import check_address
+from store.rules.addresses import for_servers
 
 
 class MessageWrong(KeydeskError):
@@ -40,9 +40,6 @@ _WORD_START, _WORD_END = "=?utf-8?q?", "?="
 _AS_IT_IS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047 5 (3)
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 _WORDS: Final = re.compile(r"[!-~]{1,64}(?: [!-~]{1,64})*", re.ASCII)
-_PLAIN_ADDRESS: Final = re.compile(
-    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+){0,9}@(?:[a-z0-9][a-z0-9-]{0,40}\.){1,5}[a-z]{2,20}", re.ASCII
-)
 _HEADERS: Final = re.compile(rb"(?:[A-Za-z0-9-]+:(?: |\r\n )[!-~](?:[ -~]|\r\n (?=[!-~]))*\r\n)+")
 _HEADER_NAME: Final = re.compile(rb"(?m)^([A-Za-z0-9-]+):")
 _PART: Final = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
@@ -79,11 +76,11 @@ def build(
     if date.tzinfo is None:
         raise FormatWrong("The date of a mail needs a time zone.")
     threading = (("In-Reply-To", references[-1]), ("References", " ".join(references))) if references else ()
-    off = (("List-Unsubscribe", f"<mailto:{_ascii(unsubscribe)}>"),) if unsubscribe else ()
+    off = (("List-Unsubscribe", f"<mailto:{for_servers(unsubscribe)}>"),) if unsubscribe else ()
     headers: dict[str, Sequence[str]] = {
         "From": _mailbox(sender),
         "To": _mailbox(recipient),
-        "Reply-To": [_ascii(reply_to)],
+        "Reply-To": [for_servers(reply_to)],
         "Subject": _words("Subject", letter.subject),
     }
     for name, value in (
@@ -141,7 +138,7 @@ def _date(date: datetime) -> str:
 @lru_cache(maxsize=1024)
 def _mailbox(mailbox: Mailbox) -> tuple[str, ...]:
     """The name and the address; a name that is not made of plain words is quoted or encoded."""
-    name, address = clean(mailbox.name, 64), _ascii(mailbox.address)
+    name, address = clean(mailbox.name, 64), for_servers(mailbox.address)
     if not name:
         return (address,)
     if _ATOMS.fullmatch(name) and "=?" not in name:
@@ -150,16 +147,6 @@ def _mailbox(mailbox: Mailbox) -> tuple[str, ...]:
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         return (f'"{escaped}"', f"<{address}>")
     return (*_encoded(name), f"<{address}>")
-
-
-@lru_cache(maxsize=64)
-def _checked(address: str) -> str:
-    return check_address(address).ascii
-
-
-def _ascii(address: str) -> str:
-    """The one address that this is, as mail servers are told it. FormatWrong when it is none."""
-    return address if _PLAIN_ADDRESS.fullmatch(address) else _checked(address)
 
 
 def _words(name: str, text: str) -> list[str]:

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import platformdirs
 
-from store.errors import SettingsWrong
+from store.errors import FormatWrong, SettingsWrong
 from store.peppers import Peppers, read_secret
 from store.peppers import load as load_peppers
+from store.rules import addresses
 
 TLS_MODES: Final = ("implicit", "starttls", "none")
 _HEADER: Final = re.compile(r"(?=.{1,50}\Z)[A-Za-z](?:-?[A-Za-z0-9]+)*", re.ASCII)
@@ -188,17 +189,25 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """Read the file (by default the user's own, which may be missing) and the environment. Raises SettingsWrong."""
     named = path or (Path(environment["KEYDESK_SETTINGS"]) if environment.get("KEYDESK_SETTINGS") else None)
     source = named or default_file()
-    values = _read_file(source, must_exist=named is not None)
+    text = _text_of(source, must_exist=named is not None)
+    values = _read(source, text)
     for name in sorted(environment):
         if name.startswith("KEYDESK_") and name not in _OWN_VARIABLES:
             section, setting = _section_of(name)
             values.setdefault(section, {})[setting] = _from_text(section, setting, environment[name], name)
+
+    def place(section: str, setting: str) -> str:
+        variable = f"KEYDESK_{section}_{setting}".upper()
+        if variable in environment:
+            return f"The environment variable {variable}"
+        return f"{source}:{_line_of(text, setting, section)}: [{section}] {setting}"
+
     settings = Settings(
         **{section.replace(".", "_"): SECTIONS[section](**given) for section, given in values.items()},
         source=source if source.exists() else None,
         credentials=Path(environment["CREDENTIALS_DIRECTORY"]) if environment.get("CREDENTIALS_DIRECTORY") else None,
     )
-    return _checked(settings)
+    return _checked(settings, place)
 
 
 def default_file() -> Path:
@@ -216,18 +225,21 @@ def default_pepper_file() -> Path:
     return Path(platformdirs.user_config_dir("keydesk")) / "keydesk.pepper"
 
 
-def _read_file(path: Path, *, must_exist: bool) -> dict[str, dict[str, Any]]:
+def _text_of(path: Path, *, must_exist: bool) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if must_exist:
             raise SettingsWrong(
                 f"The settings file {path} is not there. Name another, or run `keydesk init`."
             ) from None
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsWrong(f"The settings file {path} cannot be read ({why}).") from None
+
+
+def _read(path: Path, text: str) -> dict[str, dict[str, Any]]:
     try:
         read = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -292,9 +304,10 @@ def _from_text(section: str, name: str, text: str, variable: str) -> Any:
         raise SettingsWrong(f"The environment variable {variable} must be {expected}.") from None
 
 
-def _checked(settings: Settings) -> Settings:
+def _checked(settings: Settings, place: Callable[[str, str], str]) -> Settings:
+    """The settings as they are used. `place` says where one of them stands."""
     where = settings.source or "The settings"
-    mail = _checked_mail(settings.mail, where)
+    mail = _with_addresses(_checked_mail(settings.mail, where), place)
     if not 0 < settings.store.lock_wait_seconds <= 3600:
         raise SettingsWrong(f"{where}: [store] lock_wait_seconds must be from 1 to 3600.")
     if settings.sandbox.timeout_minutes < 1:
@@ -326,7 +339,19 @@ def _checked_mail(mail: MailSettings, where: object) -> MailSettings:
             f"{where}: [mail] idempotency_header must be a header's name, such as Resend-Idempotency-Key, and none "
             "that mails have otherwise."
         )
-    return replace(mail, reply_to=mail.reply_to or mail.sender)
+    return mail
+
+
+def _with_addresses(mail: MailSettings, place: Callable[[str, str], str]) -> MailSettings:
+    """With its addresses as mail servers are told them."""
+    found = {}
+    for name in ("sender", "reply_to"):
+        given = getattr(mail, name)
+        try:
+            found[name] = addresses.for_servers(given) if given else ""
+        except FormatWrong as wrong:
+            raise SettingsWrong(f"{place('mail', name)}: {wrong}") from None
+    return replace(mail, sender=found["sender"], reply_to=found["reply_to"] or found["sender"])
 
 
 def _near(word: str, known: Mapping[str, Any]) -> str:

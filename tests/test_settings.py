@@ -37,6 +37,14 @@ def test_the_file_is_read_and_a_variable_wins_over_it(file: Path) -> None:
     assert read.desk.read_only is True
 
 
+def test_addresses_of_the_vendor_are_used_as_mail_servers_are_told_them() -> None:
+    addresses = {"KEYDESK_MAIL_SENDER": " keys@blåbær.no ", "KEYDESK_MAIL_REPLY_TO": "Help+Desk@Example.com"}
+
+    mail = settings.load(None, addresses).mail
+
+    assert (mail.sender, mail.reply_to) == ("keys@xn--blbr-roah.no", "Help+Desk@example.com")
+
+
 def test_a_section_within_another_is_read_from_the_file_and_from_variables(file: Path) -> None:
     file.write_text('[seller]\nname = "Fjord AS"\n[seller.sie]\nvat_account = "2610"\n', encoding="utf-8")
 
@@ -57,6 +65,13 @@ def test_a_section_within_another_is_read_from_the_file_and_from_variables(file:
         ('[mail]\nhost = "relay.example"\n', "[mail] needs a sender, the address that mails come from."),
         ('[mail]\ntls = "maybe"\n', "[mail] tls must be one of implicit, starttls, none."),
         ("[mail]\nport = 0\n", "[mail] port must be from 1 to 65535."),
+        (
+            '[mail]\nhost = "relay.example"\nsender = "nope"\n',
+            "keydesk.toml:3: [mail] sender: “nope” is not an email address that can be used: ",
+        ),
+        ('[mail]\nsender = "Keys <keys@example.com>"\n', "keydesk.toml:2: [mail] sender: “Keys <keys@example.com>” is"),
+        ('[mail]\nsender = "keys@localhost"\n', "keydesk.toml:2: [mail] sender: “keys@localhost” is not an email"),
+        ('[mail]\nsender = "k@a.no"\nreply_to = "me"\n', "keydesk.toml:3: [mail] reply_to: “me” is not an email"),
         ("[mail\n", "is not TOML"),
         ("[mail]\nper_minute = -1\n", "[mail] per_minute must be 0 (no limit) or more."),
         ("[mail]\nconnections = 0\n", "[mail] connections must be from 1 to 10."),
@@ -91,6 +106,10 @@ def test_what_is_wrong_is_said_with_its_place(file: Path, text: str, sentence: s
     [
         ({"KEYDESK_MAIL_HOTS": "x"}, "KEYDESK_MAIL_HOTS is no setting of Keydesk; did you mean KEYDESK_MAIL_HOST?"),
         ({"KEYDESK_MAIL_PORT": "many"}, "KEYDESK_MAIL_PORT must be a whole number."),
+        (
+            {"KEYDESK_MAIL_SENDER": "nope"},
+            "The environment variable KEYDESK_MAIL_SENDER: “nope” is not an email address that can be used: ",
+        ),
         ({"KEYDESK_DESK_READ_ONLY": "yes"}, "KEYDESK_DESK_READ_ONLY must be true or false."),
         ({"KEYDESK_SETTINGS": "/nowhere/keydesk.toml"}, "The settings file /nowhere/keydesk.toml is not there."),
     ],
@@ -147,6 +166,18 @@ def test_a_pepper_file_that_is_wrong_is_refused_without_being_shown(
 
     assert sentence in str(refusal.value)
     assert "abab" not in str(refusal.value)
+
+
+def test_a_directory_in_the_place_of_a_secret_is_named(tmp_path: Path) -> None:
+    read = settings.load(None, {"KEYDESK_MAIL_PASSWORD_FILE": str(tmp_path), "KEYDESK_KEYS_PEPPER_FILE": str(tmp_path)})
+
+    with pytest.raises(SettingsWrong) as pepper:
+        read.peppers()
+    with pytest.raises(SettingsWrong) as password:
+        read.mail_password()
+
+    assert str(pepper.value) == f"The pepper file {tmp_path} is a directory; name the file itself."
+    assert str(password.value) == f"The mail password file {tmp_path} is a directory; name the file itself."
 
 
 def test_a_missing_pepper_says_what_to_do(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Email addresses: checked by syntax alone, shown as people write them, sent to in ASCII."""
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from store.errors import FormatWrong
 from store.rules.text import one_line
 
 _LONGEST: Final = 254  # RFC 5321, as corrected by erratum 1690 of RFC 3696
+_PLAIN: Final = re.compile(
+    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+){0,9}@(?:[a-z0-9][a-z0-9-]{0,40}\.){1,5}[a-z]{2,20}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,16 @@ def check_address(text: str) -> Address:
     if checked.ascii_email is None:
         raise FormatWrong(f"{quoted} has letters other than a-z before the @, which many servers refuse; use another.")
     return Address(checked.normalized, checked.ascii_email)
+
+
+def for_servers(text: str) -> str:
+    """The one address that this is, as mail servers are told it. FormatWrong when it is none."""
+    return text if _PLAIN.fullmatch(text) else _checked(text)
+
+
+@lru_cache(maxsize=64)
+def _checked(text: str) -> str:
+    return check_address(text).ascii
 
 
 def same(one: Address | str, other: Address | str) -> bool:
