@@ -6,6 +6,7 @@ held on to in time: then somebody else may have begun the same refresh.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,14 @@ class Command:
     def patience(self) -> float:
         """Seconds after the claim was last held at which the command is ended, before somebody else may begin."""
         return 0.9 * self.lease.total_seconds()
+
+
+def program_of(arguments: tuple[str, ...]) -> str | None:
+    """The file that is run, looked for as it will be for the command; None when there is none that can be run.
+
+    A name without a slash is looked for on this process's PATH, which the command gets as well.
+    """
+    return shutil.which(arguments[0])
 
 
 @dataclass(frozen=True)

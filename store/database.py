@@ -38,9 +38,8 @@ def bind(location: str, *, password: str | None = None, lock_wait_seconds: int =
 
     `location` is a file's path or `postgresql://user@host:port/name?sslmode=verify-full`. A password never stands in
     the URL; it is passed here, out of its own file. A server that is not reached through a socket or loopback must be
-    verified (`sslmode=verify-full`), or SettingsWrong is raised, as it is for a file that other machines may write to
-    as well. `lock_wait_seconds` is how long a write waits for what
-    another process holds, before it is given up with StoreUnavailable.
+    verified (`sslmode=verify-full`), or SettingsWrong is raised, as it is for a file that other machines may write to.
+    `lock_wait_seconds` is how long a write waits for others before it is given up with StoreUnavailable.
     """
     global _gate, _location, _lock_wait_seconds  # noqa: PLW0603 - one process, one store
     _location, _lock_wait_seconds = location, lock_wait_seconds
@@ -247,7 +246,8 @@ def explained() -> Iterator[None]:
     except GateClosedError:
         raise StoreUnavailable(
             f"Another process of Keydesk has been writing to the store {_location} for more than "
-            f"{_lock_wait_seconds} s; nothing was changed. Try again when its import or migration is done, or end it."
+            f"{_lock_wait_seconds} s; nothing was changed. Try again when its import or migration is done, or end it.",
+            is_busy=True,
         ) from None
     except GateMissingError as error:
         raise StoreUnavailable(unavailable.of_file(error.fault, _location)) from None
@@ -255,7 +255,7 @@ def explained() -> Iterator[None]:
         sentence = unavailable.sentence(error, _location, _lock_wait_seconds)
         if sentence is None:
             raise
-        raise StoreUnavailable(sentence) from error
+        raise StoreUnavailable(sentence, is_busy=unavailable.is_busy(error)) from error
 
 
 def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteFile:

@@ -18,7 +18,14 @@ class NotFound(KeydeskError):
 
 
 class StoreUnavailable(KeydeskError):
-    """The store cannot be opened, is locked, is full, is newer than the program, or its server does not answer."""
+    """The store cannot be opened, is locked, is full, is newer than the program, or its server does not answer.
+
+    `is_busy` says that only others are writing to it, for longer than one waits.
+    """
+
+    def __init__(self, text: str, *, is_busy: bool = False) -> None:
+        self.is_busy = is_busy
+        super().__init__(text)
 
 
 class SettingsWrong(KeydeskError):

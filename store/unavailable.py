@@ -109,6 +109,11 @@ def sentence(error: BaseException, where: str, seconds: float) -> str | None:
     return None if template is None else template.format(where=where, seconds=seconds)
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether the store is only locked by somebody else."""
+    return (_by_code(sqlstate(error)) or _by_words(error)) is _LOCKED
+
+
 def of_file(error: OSError, where: str) -> str:
     """The same for a file beside the store that cannot be opened or made."""
     return _ERRNOS.get(error.errno or 0, _CLOSED).format(where=where)

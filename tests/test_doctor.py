@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command import NOW, Home
+from command import NOW, Home, right_now
+from doctor_visit import found, relay
 from smtp_server import canned_server, smtp_server
 
 from keydesk.errands import doctor
-from store import database, workers
-
-LONG_ENOUGH_HERE = 0.3  # seconds
+from store import clock_seen, database, workers
 
 
 @pytest.fixture
@@ -23,25 +22,6 @@ def well(home: Home) -> Iterator[Home]:
         workers.register(workers.this_host(), "0.1.0", NOW)
     yield home
     database.dispose()
-
-
-def found(home: Home, now: datetime = NOW, **variables: str) -> dict[str, tuple[str, str]]:
-    """What is not well: about -> verdict and text, places shortened."""
-    settings = home.settings(**variables)
-    return {
-        finding.about: (finding.verdict, finding.text.replace(str(home.path), "~"))
-        for finding in doctor.findings(settings, now, LONG_ENOUGH_HERE)
-        if finding.verdict != "ok" and finding.about not in {"disk", "sqlite"}  # this machine's own
-    }
-
-
-def relay(port: int, **more: str) -> dict[str, str]:
-    return {
-        "KEYDESK_MAIL_HOST": "localhost",
-        "KEYDESK_MAIL_PORT": str(port),
-        "KEYDESK_MAIL_TLS": "none",
-        "KEYDESK_MAIL_SENDER": "keys@example.com",
-    } | more
 
 
 @contextmanager
@@ -155,10 +135,31 @@ def test_one_job_by_hand_is_no_worker(home: Home) -> None:
 
 
 def test_a_clock_that_was_put_back_is_seen_by_the_newest_event(well: Home) -> None:
-    said = found(well, NOW - timedelta(hours=1))
+    verdict, text = found(well, NOW - timedelta(hours=1))["clock"]
 
-    assert said["clock"][0] == "wrong"
-    assert said["clock"][1].endswith(f"and here it is {NOW - timedelta(hours=1):%H:%M}Z; set the clock right.")
+    assert verdict == "wrong"
+    assert text.endswith(
+        f"Z, and here it is {NOW - timedelta(hours=1):%Y-%m-%d %H:%M}Z. Set the clock right. If it is right, it was "
+        "ahead then; this is said until the next event."
+    )
+
+
+def test_a_clock_that_was_ahead_is_put_right_by_the_command_of_the_guide(well: Home) -> None:
+    with well.opened():
+        clock_seen.set_to(NOW + timedelta(days=2))
+
+    verdict, text = found(well)["clock"]
+
+    assert (verdict, text) == (
+        "wrong",
+        (
+            f"A worker has already lived through {NOW + timedelta(days=2):%Y-%m-%d %H:%M}Z, and here it is "
+            f"{NOW:%Y-%m-%d %H:%M}Z: until then nothing is planned. Set the clock right. If it is right, and was ahead "
+            "then, run `keydesk worker --believe-clock --once`."
+        ),
+    )
+    assert well.keydesk("worker", "--believe-clock", "--once").status == 0
+    assert "clock" not in found(well, right_now())
 
 
 def test_a_price_list_that_is_missing_is_named(well: Home) -> None:
@@ -268,15 +269,16 @@ def test_sandboxes_in_quarantine_are_named_with_what_to_do(well: Home) -> None:
 
     assert verdict == "look"
     assert text == (
-        "Not refreshed any more after failures in a row: 3 (fjell-1001, fjell-1003, skog-2001). Find out why "
-        "(`keydesk sandbox show COMPANY`), then run `keydesk sandbox again COMPANY`."
+        "Not refreshed any more after failures in a row: 3 (fjell-1001, fjell-1003, skog-2001). `keydesk sandbox list "
+        "--state quarantined` lists them. Find out why (`keydesk sandbox show COMPANY`), then run `keydesk sandbox "
+        "again COMPANY`."
     )
 
 
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)  # SQLite has no clock of its own
 @pytest.mark.parametrize(("apart", "verdict"), [(0, "ok"), (-60, "wrong"), (60, "wrong")])
 def test_a_clock_that_is_not_that_of_postgresql_s_machine_is_wrong(empty_store: str, apart: int, verdict: str) -> None:
-    finding = doctor._clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
+    (finding,) = doctor._clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
 
     assert finding.verdict == verdict
     assert ("than on PostgreSQL's machine. Set both by the same time service" in finding.text) == (verdict == "wrong")

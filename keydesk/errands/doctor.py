@@ -1,16 +1,21 @@
 """`keydesk doctor`: what is well, what is not, and what to do about it."""
 
 import argparse
+import os
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from jobs import refresh_command
 from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
+from keydesk import faults
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
 from store import (
@@ -26,19 +31,34 @@ from store import (
     waiting_mails,
 )
 from store.database import session
-from store.errors import KeydeskError
+from store.errors import KeydeskError, StoreUnavailable
+from store.listings import sandboxes
 from store.rules import price_lists
 from store.rules.text import visible
 from store.tables import Company, Event, InvoiceMonth, Worker
 from store.workers import CALLED_EVERY
+from store.write_check import check_writable
+
+if TYPE_CHECKING:
+    from peewee import ModelSelect
 
 _CLOCKS_APART = timedelta(seconds=30)
+_PUT_BACK = timedelta(minutes=5)  # what was written later than that was written by a clock that has been put back
 _MISSED_FOR = timedelta(days=1)  # a worker that fell silent beside others is spoken of
 _SILENT_AFTER = timedelta(minutes=2)
-_PATIENCE_SECONDS = 10  # with a relay; a worker that delivers waits for minutes, a person who looks does not
+_AHEAD = timedelta(minutes=1)  # a tick that is later than that was written by another clock, or by one put back since
+# With a relay, and with who writes to the store; a worker waits for minutes, a person who looks does not.
+_PATIENCE_SECONDS = 10
 _LITTLE_SPACE = 0.10
+_NAMED = 3  # of many companies
 # Two processes in WAL mode can lose a checkpoint before these (sqlite.org/wal.html, "WAL-reset").
 _SOUND_SQLITE = (3, 51, 3)
+_STAYS = Worker.stopped_at.is_null() & (Worker.kind == "stays")
+_CALLED = ("`keydesk worker --once`", "have it called every 5 minutes, by its timer or by cron")
+_BY_COMMAND = (
+    "by command: `keydesk mail list --state {state}`, then `keydesk mail resend NUMBER` or "
+    "`keydesk mail dismiss NUMBER --reason TEXT` for each."
+)
 
 
 @dataclass(frozen=True)
@@ -65,24 +85,54 @@ def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECO
     `patience` is how many seconds the mail relay is waited for.
     """
     yield Finding("ok", "settings", str(settings.source or "none; everything has its default"))
+    wait = min(settings.store.lock_wait_seconds, _PATIENCE_SECONDS)
     try:
-        open_store(settings)
-        with session():
-            chosen = installation.get()
-    except KeydeskError as error:
-        yield Finding("wrong", "store", str(error))
+        open_store(replace(settings, store=replace(settings.store, lock_wait_seconds=wait)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        yield Finding("wrong", "store", faults.sentence(error))
         return
-    with session():
-        yield Finding("ok", "store", f"{database.location()}, the desk of {chosen.vendor}")
-        yield from _store()
-        yield _pepper(settings)
-        yield _clock(now)
-        yield _worker(now)
-        yield _mail(settings, patience)
-        yield from _work(now)
+    looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        ("store", _store),
+        ("store", _beside_the_store),
+        ("pepper", partial(_pepper, settings)),
+        ("clock", partial(_clock, now)),
+        ("worker", partial(_worker, now)),
+        ("mail", partial(_mail, settings, patience)),
+        ("restored", _restored),
+        ("mail", _unsettled_mails),
+        ("notices", _notices),
+        ("sandboxes", partial(_sandboxes, settings)),
+        ("run", _runs),
+        ("invoices", _invoices),
+        ("prices", partial(_missing_prices, now)),
+        ("events", _events),
+    )
+    for about, look in looks:
+        yield from _looked(about, look)
+
+
+def _looked(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What one look finds; that it failed is a finding too, and keeps nobody from the next."""
+    try:
+        with session():
+            yield from look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        yield Finding("wrong", about, faults.sentence(error))
 
 
 def _store() -> Iterator[Finding]:
+    vendor = installation.get().vendor
+    try:
+        check_writable()
+    except StoreUnavailable as error:
+        if not error.is_busy:
+            raise
+        yield Finding("look", "store", f"It can be read; whether it can be written to was not seen. {error}")
+    else:
+        yield Finding("ok", "store", f"{database.location()}, the desk of {vendor}")
+
+
+def _beside_the_store() -> Iterator[Finding]:
     path = database.sqlite_path()
     if path is None:
         return
@@ -106,92 +156,122 @@ def _sqlite_version() -> str:
     return str(row[0]) if row else sqlite3.sqlite_version
 
 
-def _pepper(settings: Settings) -> Finding:
-    try:
-        found = open_peppers(settings)
-    except KeydeskError as error:
-        return Finding("wrong", "pepper", str(error))
-    return Finding(
+def _pepper(settings: Settings) -> Iterator[Finding]:
+    found = open_peppers(settings)
+    yield Finding(
         "ok", "pepper", f"{settings.pepper_path()}, version {found.current}; keep a copy apart from the store"
     )
 
 
-def _clock(now: datetime) -> Finding:
+def _clock(now: datetime) -> Iterator[Finding]:
+    wrong = _clock_of_server(now) or _clock_of_workers(now) or _clock_of_events(now)
+    yield Finding("wrong", "clock", wrong) if wrong else Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
+
+
+def _clock_of_server(now: datetime) -> str | None:
     server = clock_seen.of_server()
-    if server is not None:
-        apart = now - server
-        if abs(apart) > _CLOCKS_APART:
-            return Finding(
-                "wrong",
-                "clock",
-                f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(apart)} {'more' if apart > timedelta() else 'less'} than "
-                "on PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd).",
-            )
-    newest = Event.select().order_by(Event.seq.desc()).first()
-    if newest is not None and newest.at > now + timedelta(minutes=5):
-        return Finding(
-            "wrong",
-            "clock",
-            f"The newest event is of {newest.at:%Y-%m-%d %H:%M}Z, and here it is {now:%H:%M}Z; set the clock right.",
-        )
+    if server is None or abs(now - server) <= _CLOCKS_APART:
+        return None
+    return (
+        f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(now - server)} {'more' if now > server else 'less'} than "
+        "on PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd)."
+    )
+
+
+def _clock_of_workers(now: datetime) -> str | None:
     seen = clock_seen.latest()
-    if seen is not None and seen > now + timedelta(minutes=5):
-        return Finding(
-            "wrong",
-            "clock",
-            f"A worker has already lived through {seen:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
-            "until then nothing is planned. Set the clock right, or restore the store from before.",
-        )
-    return Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
+    if seen is None or seen <= now + _PUT_BACK:
+        return None
+    return (
+        f"A worker has already lived through {seen:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
+        "until then nothing is planned. Set the clock right. If it is right, and was ahead then, run "
+        "`keydesk worker --believe-clock --once`."
+    )
 
 
-def _worker(now: datetime) -> Finding:
+def _clock_of_events(now: datetime) -> str | None:
+    newest = Event.select().order_by(Event.seq.desc()).first()
+    if newest is None or newest.at <= now + _PUT_BACK:
+        return None
+    return (
+        f"The newest event is of {newest.at:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z. Set the clock "
+        "right. If it is right, it was ahead then; this is said until the next event."
+    )
+
+
+def _worker(now: datetime) -> Iterator[Finding]:
     newest_first = Worker.select().where(Worker.kind != "job").order_by(Worker.last_tick.desc())
-    staying = newest_first.where(Worker.stopped_at.is_null(), Worker.kind == "stays")
-    ticking = list(staying.where(Worker.last_tick >= now - _SILENT_AFTER))
+    heard = newest_first.where(Worker.last_tick <= now + _AHEAD)
+    ahead = newest_first.where(Worker.last_tick > now + _AHEAD)
+    ticking = list(heard.where(_STAYS, Worker.last_tick >= now - _SILENT_AFTER))
+    called = heard.where(Worker.kind == "pass").first()
+    silent = heard.where(_STAYS).first()
+    early = ahead.where(_STAYS | (Worker.kind == "pass")).first()
     if ticking:
-        named = "; ".join(f"{row.name}, last tick {row.last_tick:%H:%M:%S}Z" for row in ticking)
-        lately = (Worker.last_tick < now - _SILENT_AFTER) & (Worker.last_tick > now - _MISSED_FOR)
-        fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in staying.where(lately))
-        if fallen:
-            return Finding("look", "worker", f"{named}. No longer heard: {fallen}; start it again, or see why.")
-        return Finding("ok", "worker", named)
-    called = newest_first.where(Worker.kind == "pass").first()
-    if called is not None and now - called.last_tick <= CALLED_EVERY:
-        return Finding("ok", "worker", f"`keydesk worker --once` came by at {called.last_tick:%H:%M:%S}Z")
-    silent = staying.first()
-    if silent is not None:
-        return Finding(
+        yield _ticking(ticking, heard, ahead, now)
+    elif called is not None and now - called.last_tick <= CALLED_EVERY:
+        yield Finding("ok", "worker", f"`keydesk worker --once` came by at {_at(called, now)}")
+    elif early is not None:
+        who, then = (f"Worker {early.name}", "restart it") if early.kind == "stays" else _CALLED
+        yield Finding(
+            "wrong",
+            "worker",
+            f"{who} was last heard at {_at(early, now)}, and here it is {now:%Y-%m-%d %H:%M:%S}Z: its clock is or was "
+            f"ahead. Set it right if it still is, then {then}.",
+        )
+    elif silent is not None:
+        yield Finding(
             "wrong", "worker", f"{silent.name} was last heard at {silent.last_tick:%Y-%m-%d %H:%M}Z. Restart it."
         )
-    if called is not None and called.id == newest_first.get().id:
-        return Finding(
+    elif called is not None and called.id == heard.get().id:
+        yield Finding(
             "wrong",
             "worker",
             f"`keydesk worker --once` last came by at {called.last_tick:%Y-%m-%d %H:%M}Z. Have it called every "
             "5 minutes, by its timer or by cron.",
         )
-    return Finding(
-        "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
-    )
+    else:
+        yield Finding(
+            "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
+        )
 
 
-def _mail(settings: Settings, patience: float) -> Finding:
+def _ticking(
+    ticking: list[Worker], heard: "ModelSelect[Worker]", ahead: "ModelSelect[Worker]", now: datetime
+) -> Finding:
+    """The workers that live, and those beside them that should."""
+    text = "; ".join(f"{row.name}, last tick {_at(row, now)}" for row in ticking)
+    lately = (Worker.last_tick < now - _SILENT_AFTER) & (Worker.last_tick > now - _MISSED_FOR)
+    fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in heard.where(_STAYS, lately))
+    soon = Worker.last_tick < now + _MISSED_FOR
+    early = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in ahead.where(_STAYS, soon))
+    if fallen:
+        text += f". No longer heard: {fallen}; start it again, or see why."
+    if early:
+        text = f"{text.rstrip('.')}. Its clock is or was ahead: {early}; set it right if it still is, then restart it."
+    return Finding("look" if fallen or early else "ok", "worker", text)
+
+
+def _at(row: Worker, now: datetime) -> str:
+    """When it was last heard, with the day unless that is today."""
+    return f"{row.last_tick:%H:%M:%S}Z" if row.last_tick.date() == now.date() else f"{row.last_tick:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
     mail = settings.mail
     if not mail.host:
-        return Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
-    try:
-        timeouts = Timeouts(connect=patience, command=patience, offer=3 * patience)
-        with session_for(mail, settings.mail_password(), timeouts) as relay:
-            refusal = relay.check()
-    except KeydeskError as error:
-        return Finding("wrong", "mail", str(error))
+        yield Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
+        return
+    timeouts = Timeouts(connect=patience, command=patience, offer=3 * patience)
+    with session_for(mail, settings.mail_password(), timeouts) as relay:
+        refusal = relay.check()
     if refusal is not None:
-        return Finding("wrong", "mail", f"{mail.host}:{mail.port}: {refusal.text}")
-    return Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
+        yield Finding("wrong", "mail", f"{mail.host}:{mail.port}: {refusal.text}")
+    else:
+        yield Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
 
 
-def _work(now: datetime) -> Iterator[Finding]:
+def _restored() -> Iterator[Finding]:
     since = restored.held()
     if since is not None:
         yield Finding(
@@ -200,13 +280,27 @@ def _work(now: datetime) -> Iterator[Finding]:
             f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
             "then run `keydesk restore --release`.",
         )
+
+
+def _unsettled_mails() -> Iterator[Finding]:
     waiting = waiting_mails.pending()
     if waiting.ambiguous:
         yield Finding(
-            "look", "mail", f"Mails that may or may not have arrived: {waiting.ambiguous}. Settle them at the desk."
+            "look",
+            "mail",
+            f"Mails that may or may not have arrived: {waiting.ambiguous}. Look in the relay's log, then settle them "
+            f"at the desk, under Mails, or {_BY_COMMAND.format(state='ambiguous')}",
         )
     if waiting.failed:
-        yield Finding("look", "mail", f"Mails that no server took: {waiting.failed}. The desk says why, under Mails.")
+        yield Finding(
+            "look",
+            "mail",
+            f"Mails that no server took: {waiting.failed}. The desk says why, under Mails, and so does `keydesk mail "
+            f"show NUMBER`. Mend that, then settle them there or {_BY_COMMAND.format(state='failed')}",
+        )
+
+
+def _notices() -> Iterator[Finding]:
     unreachable = len(notices.unreachable())
     if unreachable:
         yield Finding(
@@ -214,13 +308,20 @@ def _work(now: datetime) -> Iterator[Finding]:
             "notices",
             f"Keys that expire with nobody to tell: {unreachable}. Give each somebody to notify, at the desk.",
         )
-    yield from _sandboxes()
+
+
+def _runs() -> Iterator[Finding]:
     for row in runs.unwell():
         yield Finding("wrong", "run", f"{runs.name_of(row)}: {row.error or row.state}")
+
+
+def _invoices() -> Iterator[Finding]:
     for waiting_month in InvoiceMonth.select().where(InvoiceMonth.state.in_(("parked", "held"))).limit(5):
         of = f"{waiting_month.month} of company {waiting_month.company.external_id}"
         yield Finding("wrong", "invoices", f"{of} is {waiting_month.state}: {waiting_month.error}")
-    yield from _missing_prices(now)
+
+
+def _events() -> Iterator[Finding]:
     chain = events.verify()
     if chain.fault is None:
         yield Finding("ok", "events", f"{chain.events:,}, one unbroken chain")
@@ -228,16 +329,47 @@ def _work(now: datetime) -> Iterator[Finding]:
         yield Finding("wrong", "events", chain.fault)
 
 
-def _sandboxes() -> Iterator[Finding]:
-    count = sandbox_holds.counts()["quarantined"]
-    if count:
-        named = ", ".join(company.external_id for company in sandbox_holds.in_quarantine(3))
+def _sandboxes(settings: Settings) -> Iterator[Finding]:
+    command = settings.sandbox.command
+    if command:
+        program = refresh_command.program_of(command)
+        if program is None:
+            yield Finding("wrong", "sandboxes", _no_program(command[0]))
+        else:
+            yield Finding("ok", "sandboxes", f"{program} refreshes them")
+    failed, quarantined = sandboxes.failed(), sandbox_holds.counts()["quarantined"]
+    if failed:
         yield Finding(
             "look",
             "sandboxes",
-            f"Not refreshed any more after failures in a row: {count} ({named}{', …' if count > 3 else ''}). "
-            "Find out why (`keydesk sandbox show COMPANY`), then run `keydesk sandbox again COMPANY`.",
+            f"Whose last refresh failed: {_some(failed, len(failed))}. `keydesk sandbox list --state failed` says why; "
+            "`keydesk sandbox again COMPANY` tries once more before the next night.",
         )
+    if quarantined:
+        named = [company.external_id for company in sandbox_holds.in_quarantine(_NAMED)]
+        yield Finding(
+            "look",
+            "sandboxes",
+            f"Not refreshed any more after failures in a row: {_some(named, quarantined)}. `keydesk sandbox list "
+            "--state quarantined` lists them. Find out why (`keydesk sandbox show COMPANY`), then run `keydesk sandbox "
+            "again COMPANY`.",
+        )
+
+
+def _no_program(name: str) -> str:
+    if "/" not in name:
+        return (
+            f"[sandbox] command: there is no program {name} on the PATH here ({os.environ.get('PATH', os.defpath)}), "
+            "and a worker's may be another. Write its whole path into the settings, or install it."
+        )
+    if Path(name).is_file():
+        return f"[sandbox] command: {name} cannot be run; make it executable (`chmod +x {name}`)."
+    return f"[sandbox] command: there is no program {name}; correct the settings, or install it."
+
+
+def _some(companies: list[str], count: int) -> str:
+    """How many, and the first of them."""
+    return f"{count} ({', '.join(companies[:_NAMED])}{', …' if count > _NAMED else ''})"
 
 
 def _missing_prices(now: datetime) -> Iterator[Finding]:

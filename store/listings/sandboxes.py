@@ -90,6 +90,11 @@ def every(states: Sequence[str] = ()) -> Iterator[SandboxRow]:
                 yield row
 
 
+def failed() -> list[str]:
+    """The active companies, by their ids in the main system, whose newest refresh failed and which nobody holds."""
+    return [str(row[0]) for row in run_sql(_FAILED).fetchall()]
+
+
 def of(company_id: int) -> SandboxRow:
     """The sandbox of one company."""
     found = rows([company_id]).get(company_id)
@@ -115,6 +120,13 @@ _ROWS = f"""
       LEFT JOIN sandbox_hold h ON h.company_id = c.id AND h.kind = 'hold' AND h.ended_at IS NULL
       LEFT JOIN sandbox_hold q ON q.company_id = c.id AND q.kind = 'quarantine' AND q.ended_at IS NULL
      WHERE c.id IN ({{marks}})
+"""
+
+_FAILED = f"""
+    SELECT c.external_id FROM company c JOIN refresh_marker m ON m.id = {_NEWEST}
+     WHERE m.state = 'failed' AND c.deactivated_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM sandbox_hold h WHERE h.company_id = c.id AND h.ended_at IS NULL)
+     ORDER BY c.folded, c.id
 """
 
 

@@ -1,0 +1,30 @@
+"""Whether this process could change the store, found out without changing it."""
+
+import errno
+import os
+from contextlib import suppress
+
+from store import database, unavailable
+from store.database import db, explained, run_sql, writing
+from store.errors import StoreUnavailable
+
+
+class _UndoneError(Exception):
+    """Ends a transaction that is to leave nothing behind."""
+
+
+def check_writable() -> None:
+    """Raise StoreUnavailable when this process cannot change the store. Needs a session.
+
+    Where there is no gate yet none is made: root's would shut out whoever the store belongs to.
+    """
+    path = database.sqlite_path()
+    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):  # its log comes and goes there
+        raise StoreUnavailable(unavailable.of_file(PermissionError(errno.EACCES, ""), database.location()))
+    with suppress(_UndoneError):
+        if path is not None and not path.with_name(path.name + ".gate").exists():
+            with explained(), db.atomic():
+                raise _UndoneError
+        with writing():
+            run_sql("UPDATE clock_seen SET max_seen = max_seen WHERE 1 = 0")  # wants the right to, and takes no row
+            raise _UndoneError
