@@ -11,7 +11,7 @@ from command import NOW, Home, right_now
 from doctor_visit import found, relay
 from smtp_server import canned_server, smtp_server
 
-from keydesk.errands import doctor
+from keydesk.errands import doctor_clocks
 from store import clock_seen, database, workers
 
 
@@ -278,7 +278,7 @@ def test_sandboxes_in_quarantine_are_named_with_what_to_do(well: Home) -> None:
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)  # SQLite has no clock of its own
 @pytest.mark.parametrize(("apart", "verdict"), [(0, "ok"), (-60, "wrong"), (60, "wrong")])
 def test_a_clock_that_is_not_that_of_postgresql_s_machine_is_wrong(empty_store: str, apart: int, verdict: str) -> None:
-    (finding,) = doctor._clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
+    (finding,) = doctor_clocks.clock(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=apart))
 
     assert finding.verdict == verdict
     assert ("than on PostgreSQL's machine. Set both by the same time service" in finding.text) == (verdict == "wrong")

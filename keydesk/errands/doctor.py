@@ -6,20 +6,20 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from jobs import refresh_command
 from jobs.mail_server import session_for
 from jobs.smtp_session import Timeouts
 from keydesk import faults
+from keydesk.errands import doctor_clocks
+from keydesk.finding import Finding
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
 from store import (
-    clock_seen,
     database,
     events,
     installation,
@@ -35,39 +35,19 @@ from store.errors import KeydeskError, StoreUnavailable
 from store.listings import sandboxes
 from store.rules import price_lists
 from store.rules.text import visible
-from store.tables import Company, Event, InvoiceMonth, Worker
-from store.workers import CALLED_EVERY
+from store.tables import Company, InvoiceMonth
 from store.write_check import check_writable
 
-if TYPE_CHECKING:
-    from peewee import ModelSelect
-
-_CLOCKS_APART = timedelta(seconds=30)
-_PUT_BACK = timedelta(minutes=5)  # what was written later than that was written by a clock that has been put back
-_MISSED_FOR = timedelta(days=1)  # a worker that fell silent beside others is spoken of
-_SILENT_AFTER = timedelta(minutes=2)
-_AHEAD = timedelta(minutes=1)  # a tick that is later than that was written by another clock, or by one put back since
 # With a relay, and with who writes to the store; a worker waits for minutes, a person who looks does not.
 _PATIENCE_SECONDS = 10
 _LITTLE_SPACE = 0.10
 _NAMED = 3  # of many companies
 # Two processes in WAL mode can lose a checkpoint before these (sqlite.org/wal.html, "WAL-reset").
 _SOUND_SQLITE = (3, 51, 3)
-_STAYS = Worker.stopped_at.is_null() & (Worker.kind == "stays")
-_CALLED = ("`keydesk worker --once`", "have it called every 5 minutes, by its timer or by cron")
 _BY_COMMAND = (
     "by command: `keydesk mail list --state {state}`, then `keydesk mail resend NUMBER` or "
     "`keydesk mail dismiss NUMBER --reason TEXT` for each."
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `text` says what is, and for anything but ok what to do."""
-
-    verdict: Literal["ok", "look", "wrong"]
-    about: str
-    text: str
 
 
 def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
@@ -95,8 +75,8 @@ def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECO
         ("store", _store),
         ("store", _beside_the_store),
         ("pepper", partial(_pepper, settings)),
-        ("clock", partial(_clock, now)),
-        ("worker", partial(_worker, now)),
+        ("clock", partial(doctor_clocks.clock, now)),
+        ("worker", partial(doctor_clocks.worker, now)),
         ("mail", partial(_mail, settings, patience)),
         ("restored", _restored),
         ("mail", _unsettled_mails),
@@ -161,100 +141,6 @@ def _pepper(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "ok", "pepper", f"{settings.pepper_path()}, version {found.current}; keep a copy apart from the store"
     )
-
-
-def _clock(now: datetime) -> Iterator[Finding]:
-    wrong = _clock_of_server(now) or _clock_of_workers(now) or _clock_of_events(now)
-    yield Finding("wrong", "clock", wrong) if wrong else Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
-
-
-def _clock_of_server(now: datetime) -> str | None:
-    server = clock_seen.of_server()
-    if server is None or abs(now - server) <= _CLOCKS_APART:
-        return None
-    return (
-        f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(now - server)} {'more' if now > server else 'less'} than "
-        "on PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd)."
-    )
-
-
-def _clock_of_workers(now: datetime) -> str | None:
-    seen = clock_seen.latest()
-    if seen is None or seen <= now + _PUT_BACK:
-        return None
-    return (
-        f"A worker has already lived through {seen:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
-        "until then nothing is planned. Set the clock right. If it is right, and was ahead then, run "
-        "`keydesk worker --believe-clock --once`."
-    )
-
-
-def _clock_of_events(now: datetime) -> str | None:
-    newest = Event.select().order_by(Event.seq.desc()).first()
-    if newest is None or newest.at <= now + _PUT_BACK:
-        return None
-    return (
-        f"The newest event is of {newest.at:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z. Set the clock "
-        "right. If it is right, it was ahead then; this is said until the next event."
-    )
-
-
-def _worker(now: datetime) -> Iterator[Finding]:
-    newest_first = Worker.select().where(Worker.kind != "job").order_by(Worker.last_tick.desc())
-    heard = newest_first.where(Worker.last_tick <= now + _AHEAD)
-    ahead = newest_first.where(Worker.last_tick > now + _AHEAD)
-    ticking = list(heard.where(_STAYS, Worker.last_tick >= now - _SILENT_AFTER))
-    called = heard.where(Worker.kind == "pass").first()
-    silent = heard.where(_STAYS).first()
-    early = ahead.where(_STAYS | (Worker.kind == "pass")).first()
-    if ticking:
-        yield _ticking(ticking, heard, ahead, now)
-    elif called is not None and now - called.last_tick <= CALLED_EVERY:
-        yield Finding("ok", "worker", f"`keydesk worker --once` came by at {_at(called, now)}")
-    elif early is not None:
-        who, then = (f"Worker {early.name}", "restart it") if early.kind == "stays" else _CALLED
-        yield Finding(
-            "wrong",
-            "worker",
-            f"{who} was last heard at {_at(early, now)}, and here it is {now:%Y-%m-%d %H:%M:%S}Z: its clock is or was "
-            f"ahead. Set it right if it still is, then {then}.",
-        )
-    elif silent is not None:
-        yield Finding(
-            "wrong", "worker", f"{silent.name} was last heard at {silent.last_tick:%Y-%m-%d %H:%M}Z. Restart it."
-        )
-    elif called is not None and called.id == heard.get().id:
-        yield Finding(
-            "wrong",
-            "worker",
-            f"`keydesk worker --once` last came by at {called.last_tick:%Y-%m-%d %H:%M}Z. Have it called every "
-            "5 minutes, by its timer or by cron.",
-        )
-    else:
-        yield Finding(
-            "wrong", "worker", "No worker is running: no notice, no marker, no mail goes out. Start `keydesk worker`."
-        )
-
-
-def _ticking(
-    ticking: list[Worker], heard: "ModelSelect[Worker]", ahead: "ModelSelect[Worker]", now: datetime
-) -> Finding:
-    """The workers that live, and those beside them that should."""
-    text = "; ".join(f"{row.name}, last tick {_at(row, now)}" for row in ticking)
-    lately = (Worker.last_tick < now - _SILENT_AFTER) & (Worker.last_tick > now - _MISSED_FOR)
-    fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in heard.where(_STAYS, lately))
-    soon = Worker.last_tick < now + _MISSED_FOR
-    early = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in ahead.where(_STAYS, soon))
-    if fallen:
-        text += f". No longer heard: {fallen}; start it again, or see why."
-    if early:
-        text = f"{text.rstrip('.')}. Its clock is or was ahead: {early}; set it right if it still is, then restart it."
-    return Finding("look" if fallen or early else "ok", "worker", text)
-
-
-def _at(row: Worker, now: datetime) -> str:
-    """When it was last heard, with the day unless that is today."""
-    return f"{row.last_tick:%H:%M:%S}Z" if row.last_tick.date() == now.date() else f"{row.last_tick:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
