@@ -26,7 +26,7 @@ _CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a 
 
 
 class LeaseLost(Refused):
-    """The claim is over: its lease ran out and the marker went to somebody else, or is due again."""
+    """The claim is over: it was reported, or its lease ran out and the marker is due again or somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def heartbeat(actor: Actor, token: str, lease: timedelta, now: datetime) -> date
             (seconds(now + lease), marker.id, token),
         ).rowcount
         if changed != 1:
-            raise _lost()
+            raise _ended(marker)
         return now + lease
 
 
@@ -154,7 +154,7 @@ def put_back(actor: Actor, token: str) -> None:
         require(actor, "sandbox.refresh", None)
         marker = _of(token)
         if run_sql(_RETURN.replace(_OVER, "id = ?"), (marker.id,)).rowcount != 1:
-            raise _lost()
+            raise _ended(marker)
 
 
 def return_expired(now: datetime) -> int:
@@ -195,8 +195,7 @@ def _finish(
     if run_sql(_FINISH, values).rowcount != 1:
         if marker.state == "running":
             raise _lost()
-        said = "done" if marker.state == "done" else "failed"
-        raise Refused(f"This refresh was reported as {said} before; nothing was changed.")
+        raise Refused(f"This refresh was reported as {_said(marker)} before; nothing was changed.")
     marker.state, marker.failures, marker.due_at = state, failures, due_at or marker.due_at
     after = {"state": state, "message": marker.message, "claimed_by": marker.claimed_by}
     if due_at is not None:
@@ -240,6 +239,18 @@ def _of(token: str) -> _Marker:
         raise _lost()
     number, company_id, company, night, due_at, *others = found
     return _Marker(number, company_id, company, date.fromisoformat(night), instant(due_at), *others)
+
+
+def _said(marker: _Marker) -> str:
+    """What was reported of a marker that still has its token and does not run."""
+    return "done" if marker.state == "done" else "failed"
+
+
+def _ended(marker: _Marker) -> LeaseLost:
+    """Why a claim that still has its token is held no longer."""
+    if marker.state == "running":
+        return _lost()
+    return LeaseLost(f"This refresh was reported as {_said(marker)} before; its claim is over.")
 
 
 def _lost() -> LeaseLost:

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from cast import company, enable, key_of, user
+from cast import OLAV, company, enable, key_of, user
 from command import Home
 
 from keydesk import command
 from keydesk.errands import sandbox
-from store import database, marking
+from store import database, marking, restored
 from store.errors import KeydeskError
 
 NIGHT = date(2026, 11, 23)
@@ -95,6 +95,35 @@ def test_a_claim_that_went_to_another_is_told_by_75(keydesk: Call) -> None:
         )  # fmt: skip
 
 
+def test_a_heartbeat_after_the_report_hears_that_it_was_reported(keydesk: Call) -> None:
+    done, failed = (json.loads(line)["token"] for line in keydesk("next", "--limit", "2")[1].splitlines())
+    keydesk("done", done)
+    keydesk("fail", failed, "--message", "no space", "--retry-in", "30")
+
+    assert [keydesk("heartbeat", token) for token in (done, failed)] == [
+        (75, "keydesk: This refresh was reported as done before; its claim is over.\n"),
+        (75, "keydesk: This refresh was reported as failed before; its claim is over.\n"),
+    ]
+
+
+def test_a_restored_store_hands_nothing_out_until_it_is_released_and_takes_what_is_reported(
+    home: Home, keydesk: Call
+) -> None:
+    token = claimed(keydesk)["token"]
+    with home.opened():
+        restored.hold(OLAV, "from kept.db", TWO_OCLOCK)
+
+    assert keydesk("next") == (
+        1,
+        "This store was restored at 2026-11-23T01:00:00Z and neither sends nor bills. Look what is missing since the "
+        "backup, then run `keydesk restore --release`.",
+    )
+    assert keydesk("heartbeat", token)[0] == keydesk("done", token)[0] == 0
+    with home.opened():
+        restored.release(OLAV, TWO_OCLOCK)
+    assert claimed(keydesk)["company"] == "c-2"
+
+
 def test_the_list_says_of_each_how_it_is_and_how_old_its_data(keydesk: Call) -> None:
     keydesk("done", claimed(keydesk)["token"])
     keydesk("fail", claimed(keydesk)["token"], "--message", "no space left\non db7")
@@ -129,13 +158,13 @@ def test_a_person_holds_a_sandbox_and_lets_it_go(keydesk: Call) -> None:
     assert (status, shown) == (
         0,
         "Fjellbekk (c-1), Europe/Oslo\n"
-        "state     held\n"
-        "data      never refreshed\n"
-        "night     2026-11-23, held, tries: 0\n"
-        "failures  0 in a row\n"
-        "held      since 2026-11-23 13:00, by " + shown.split("by ")[1].split(",")[0] + ", through the night of "
+        "state       held\n"
+        "data        never refreshed\n"
+        "night       2026-11-23, held, tries: 0\n"
+        "failures    0 in a row\n"
+        "held        since 2026-11-23 13:00, by " + shown.split("by ")[1].split(",")[0] + ", through the night of "
         "2026-11-25: demo week\n"
-        "message   Held: demo week\n",
+        "message     Held: demo week\n",
     )
     assert refused == (1, "The sandbox of Fjellbekk is held (demo week); release it first.")
     assert released == [
@@ -152,12 +181,14 @@ def test_the_third_failure_says_that_it_was_the_last_and_a_person_has_it_tried_a
         token = json.loads(keydesk("next", "--limit", "2", now=now)[1].splitlines()[-1 if tries else 0])["token"]
         reports.append(json.loads(keydesk("fail", token, "--message", "no space", "--retry-in", "1", now=now)[1]))
     facts = json.loads(keydesk("show", "c-1", "--json")[1])
+    shown = keydesk("show", "c-1")[1]
     again = keydesk("again", "c-1", now=TWO_OCLOCK + timedelta(hours=11))
 
     assert [(each["state"], each["quarantined"]) for each in reports] == [
         ("due", False), ("due", False), ("failed", True),
     ]  # fmt: skip
     assert (facts["state"], facts["quarantine"]["reason"]) == ("quarantined", "3 refreshes failed in a row.")
+    assert "\nquarantine  since 2026-11-23 02:04, by " in shown
     assert again == (0, "Its quarantine is over. The refresh of Fjellbekk for the night of 2026-11-23 is due now.\n")
 
 

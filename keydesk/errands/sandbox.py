@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from keydesk.errands import sandbox_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import companies, installation, markers, sandbox_holds
+from store import companies, installation, markers, restored, sandbox_holds
 from store.database import session
 from store.errors import Refused
 from store.markers import LeaseLost, Report
@@ -44,6 +44,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
 def _next(given: argparse.Namespace, now: datetime) -> None:
     if given.limit < 1:
         raise Refused("The limit must be at least 1.")
+    restored.require_released()
     claimant = f"{socket.gethostname()}:{os.getppid()}"
     at_once = installation.get().refresh_at_once
     for claim in markers.claim(local_actor(), given.limit, _lease(given), now, claimant, at_once=at_once):

@@ -50,19 +50,19 @@ def _listed(wanted: tuple[str, ...], now: datetime) -> Iterator[str]:
 def _shown(row: SandboxRow, now: datetime) -> Iterator[str]:
     zone = calendar.zone(row.zone)
     yield f"{visible(row.name)} ({visible(row.company)}), {row.zone}"
-    yield f"state     {row.state}"
-    yield f"data      {_age(row, now)}"
-    yield f"night     {row.night or 'never marked'}" + (f", {row.marked}, tries: {row.attempt}" if row.night else "")
+    yield f"state       {row.state}"
+    yield f"data        {_age(row, now)}"
+    yield f"night       {row.night or 'never marked'}" + (f", {row.marked}, tries: {row.attempt}" if row.night else "")
     if row.marked == "due" and row.due_at is not None:
-        yield f"due       {row.due_at.astimezone(zone):%Y-%m-%d %H:%M}"
-    yield f"failures  {row.failures} in a row"
+        yield f"due         {row.due_at.astimezone(zone):%Y-%m-%d %H:%M}"
+    yield f"failures    {row.failures} in a row"
     for name, stop in (("held", row.hold), ("quarantine", row.quarantine)):
         if stop is not None:
             until = f", through the night of {stop.last_night}" if stop.last_night else ""
             since = f"since {stop.since.astimezone(zone):%Y-%m-%d %H:%M}, by {visible(stop.by)}{until}"
-            yield f"{name:<10}{since}: {visible(stop.reason)}"
+            yield f"{name:<12}{since}: {visible(stop.reason)}"
     if row.message:
-        yield f"message   {visible(row.message)}"
+        yield f"message     {visible(row.message)}"
 
 
 def _age(row: SandboxRow, now: datetime) -> str:
