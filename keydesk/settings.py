@@ -285,7 +285,9 @@ def _section_of(variable: str) -> tuple[str, str]:
         for setting in fields(kind)
     }
     if variable not in known:
-        raise SettingsWrong(f"The environment variable {variable} is no setting of Keydesk{_near(variable, known)}")
+        raise SettingsWrong(
+            f"The environment variable {variable} is no setting of Keydesk{_near_variable(variable, known)}"
+        )
     return known[variable]
 
 
@@ -358,6 +360,15 @@ def _near(word: str, known: Mapping[str, Any]) -> str:
     """The end of a sentence about a name that is not known: what may be meant."""
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}." if len(known) < 10 else "."
+
+
+def _near_variable(variable: str, known: Mapping[str, Any]) -> str:
+    """The same for a variable: that names begin alike, with KEYDESK_ and their section, brings none of them nearer."""
+    sections = (f"KEYDESK_{section.replace('.', '_')}_".upper() for section in sorted(SECTIONS, key=len, reverse=True))
+    start = next((section for section in sections if variable.startswith(section)), "KEYDESK_")
+    ends = {name.removeprefix(start) for name in known if name.startswith(start)}
+    close = get_close_matches(variable.removeprefix(start), ends, n=1)
+    return f"; did you mean {start}{close[0]}?" if close else "."
 
 
 def _line_of(text: str, name: str, section: str | None = None) -> int:

@@ -75,6 +75,11 @@ def test_a_store_at_rest_tells_zeros_and_leaves_out_what_is_not_known(empty_stor
     }
 
 
+def test_every_path_gets_the_same_answer(empty_store: str) -> None:
+    with told_by(Metrics(lambda: NOON)) as url:
+        assert scraped(url.removesuffix("metrics")) == scraped(url)
+
+
 def test_what_is_due_late_failing_or_done_is_told(empty_store: str) -> None:
     arrive()
     planned = [

@@ -105,6 +105,11 @@ def test_what_is_wrong_is_said_with_its_place(file: Path, text: str, sentence: s
     ("variables", "sentence"),
     [
         ({"KEYDESK_MAIL_HOTS": "x"}, "KEYDESK_MAIL_HOTS is no setting of Keydesk; did you mean KEYDESK_MAIL_HOST?"),
+        ({"KEYDESK_MIAL_HOST": "x"}, "KEYDESK_MIAL_HOST is no setting of Keydesk; did you mean KEYDESK_MAIL_HOST?"),
+        ({"KEYDESK_SELLER_SIE_VAT_ACCONT": "1"}, "; did you mean KEYDESK_SELLER_SIE_VAT_ACCOUNT?"),
+        ({"KEYDESK_FOO": "1"}, "The environment variable KEYDESK_FOO is no setting of Keydesk."),
+        ({"KEYDESK_MAIL_FOO": "1"}, "The environment variable KEYDESK_MAIL_FOO is no setting of Keydesk."),
+        ({"KEYDESK_STORE_PEPPER": "x"}, "The environment variable KEYDESK_STORE_PEPPER is no setting of Keydesk."),
         ({"KEYDESK_MAIL_PORT": "many"}, "KEYDESK_MAIL_PORT must be a whole number."),
         (
             {"KEYDESK_MAIL_SENDER": "nope"},
