@@ -60,22 +60,13 @@ class Metrics(JsonLog):
         return stop
 
 
-def place(text: str, *, to_others: bool) -> tuple[str, int]:
-    """The address and port of `127.0.0.1:9464` or `[::1]:9464`. Refused for one that others reach, unless told."""
-    host, _, number = text.rpartition(":")
-    try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-        port = int(number)
-    except ValueError:
-        raise Refused("--metrics takes an address and a port, as 127.0.0.1:9464 or [::1]:9464.") from None
-    if not 0 <= port <= 65535:
-        raise Refused("--metrics takes a port from 0 to 65535.")
-    if not address.is_loopback and not to_others:
+def refuse_strangers(address: str, *, to_others: bool) -> None:
+    """Refused for an address that other machines reach, unless told."""
+    if not ipaddress.ip_address(address).is_loopback and not to_others:
         raise Refused(
             f"{address} can be reached from other machines, and nobody is asked who they are; say --metrics-to-others "
             "if a firewall keeps strangers out."
         )
-    return str(address), port
 
 
 class StoreFigures:

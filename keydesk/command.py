@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from keydesk import __version__, billing_verbs, faults, operating_verbs
+from keydesk.arguments import WronglyAsked, refuse_other_bytes
 from keydesk.arguments import act as _act
 from keydesk.arguments import day as _day
 from keydesk.arguments import notice_days as _notice_days
@@ -47,13 +48,13 @@ for programs and pipelines
   keydesk usage import FILE...    what gateways counted, each file once
   keydesk invoice ...             show, explain, preview and check what is owed
   keydesk run JOB                 do one job now, or say what it would do
-  keydesk mail list|show|...      see what was mailed, settle what failed
-  keydesk mail preview|test       see every kind of mail; send a test mail
+  keydesk mail ...                see, settle, preview and test what is mailed
   keydesk events verify           check the chain of the audit log
   keydesk backup|restore FILE     a checked copy while everything runs; and back
 
 `keydesk VERB --help` says more of each.
-Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part.
+Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part;
+70 a fault of Keydesk, 75 the claim of a refresh is lost or over.
 """
 
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no,
     4 done in part: rows were refused, the others taken.
 
-    Beyond those, as others have them: 70 a fault of the program, 75 the claim is somebody else's, 130 Ctrl+C, 141 the
+    Beyond those, as others have them: 70 a fault of the program, 75 the claim is lost or over, 130 Ctrl+C, 141 the
     reader of the output has gone.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -72,11 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no Å still gets its answer
     try:
         try:
-            status = _run(parser().parse_args(arguments))
+            given = parser().parse_args(arguments)
+            refuse_other_bytes(given)
+            status = _run(given)
         finally:
             sys.stdout.flush()  # now, while it can still be said that it fails
     except KeydeskError as error:
-        status = _told(str(error), 1)
+        status = _told(str(error), 2 if isinstance(error, WronglyAsked) else 1)
     except BrokenPipeError:
         _discard_output()
         status = 141

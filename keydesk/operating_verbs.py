@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from keydesk.arguments import act, day, instant, number
+from keydesk.arguments import act, day, endpoint, instant, number
 
 
 def worker(verb: argparse.ArgumentParser) -> None:
@@ -20,9 +20,11 @@ def worker(verb: argparse.ArgumentParser) -> None:
         "--believe-clock", action="store_true", help="the clock is right now; forget that a worker saw a later time"
     )
     verb.add_argument("--resume", action="store_true", help="a restored store may send and bill again")
-    verb.add_argument("--days", type=number, default=40, help="how many simulated days (default 40)")
-    verb.add_argument("--step-minutes", type=number, default=30, help="how far each simulated tick goes (default 30)")
-    verb.add_argument("--metrics", metavar="ADDRESS:PORT", help="tell Prometheus there, as 127.0.0.1:9464")
+    verb.add_argument("--days", type=number, metavar="N", help="how many simulated days (default 40)")
+    verb.add_argument("--step-minutes", type=number, metavar="N", help="how far each simulated tick goes (default 30)")
+    verb.add_argument(
+        "--metrics", type=endpoint, metavar="ADDRESS:PORT", help="tell Prometheus there, as 127.0.0.1:9464"
+    )
     verb.add_argument(
         "--metrics-to-others", action="store_true", help="the address of --metrics may be one that other machines reach"
     )

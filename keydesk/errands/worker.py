@@ -13,15 +13,19 @@ from jobs.queues import Queue
 from jobs.refresh_command import Command
 from jobs.worker import Worker, simulate
 from keydesk import __version__
+from keydesk.arguments import WronglyAsked
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
 from store import clock_seen, restored
 from store.database import session
 from store.errors import Refused
 
+_DAYS, _STEP_MINUTES = 40, 30
+
 
 def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     """Work until SIGTERM. Exit status 1 when the heartbeat died or work had to be left behind."""
+    _refuse_what_does_not_go_together(given)
     open_store(settings)
     log, begin = _log(given, clock)
     queues, server_clock = queues_of(settings, log), _no_clock if given.clock_from else clock_seen.of_server
@@ -37,10 +41,11 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
                 "Simulated time writes into the store what those days would bring. Take a copy (`keydesk backup`), "
                 "name it in a settings file of its own, and say --on-a-copy."
             )
-        if not 1 <= given.days <= 3660 or not 1 <= given.step_minutes <= 1440:
+        days = _DAYS if given.days is None else given.days
+        minutes = _STEP_MINUTES if given.step_minutes is None else given.step_minutes
+        if not 1 <= days <= 3660 or not 1 <= minutes <= 1440:
             raise Refused("Simulated time takes 1 to 3660 days, in steps of 1 to 1440 minutes.")
-        span, step = timedelta(days=given.days), timedelta(minutes=given.step_minutes)
-        simulate(worker, given.clock_from, span, step)
+        simulate(worker, given.clock_from, timedelta(days=days), timedelta(minutes=minutes))
         return 0
     if given.once:
         now = clock()
@@ -48,6 +53,20 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         worker.end(clock())
         return int(done.failed > 0)
     return worker.serve(begin=begin)
+
+
+def _refuse_what_does_not_go_together(given: argparse.Namespace) -> None:
+    """What is of simulated time never starts a worker that mails."""
+    simulated = {"--days": given.days, "--step-minutes": given.step_minutes, "--on-a-copy": given.on_a_copy or None}
+    told = [option for option, value in simulated.items() if value is not None]
+    if told and not given.clock_from:
+        raise WronglyAsked(f"{', '.join(told)}: only with --clock-from, through simulated time. No worker was started.")
+    if given.once and given.clock_from:
+        raise WronglyAsked("--once is for now and --clock-from for simulated time; leave one of them out.")
+    if given.metrics_to_others and not given.metrics:
+        raise WronglyAsked("--metrics-to-others says who may reach --metrics; name that too, or leave it out.")
+    if given.metrics and (given.once or given.clock_from):
+        raise WronglyAsked("--metrics is for a worker that goes on; leave out --once and --clock-from.")
 
 
 def _no_clock() -> None:
@@ -58,11 +77,10 @@ def _log(given: argparse.Namespace, clock: Callable[[], datetime]) -> tuple[Json
     """The worker's log, and what is to be started beside it when metrics are asked for."""
     if not given.metrics:
         return JsonLog(clock=clock), None
-    if given.once or given.clock_from:
-        raise Refused("--metrics is for a worker that goes on; leave out --once and --clock-from.")
     from jobs import metrics  # noqa: PLC0415 - its library is loaded by those who want it
 
-    address, port = metrics.place(given.metrics, to_others=given.metrics_to_others)
+    address, port = given.metrics
+    metrics.refuse_strangers(address, to_others=given.metrics_to_others)
     log = metrics.Metrics(clock)
     return log, partial(log.serve, address, port)
 
