@@ -10,13 +10,14 @@ from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
 
-from store import database, events, installation, migrations, restored, unfinished, workers
+from store import database, events, installation, migrations, restored, unavailable, unfinished, workers
 from store.actors import Actor
-from store.backup import sync
+from store.backup import LOG_BYTES, sync
 from store.database import explained, private_directory, private_file, run_sql, session
 from store.errors import Refused, StoreUnavailable
 from store.gate import GateClosedError, WriteGate
 from store.peppers import Peppers
+from store.rules.text import one_line, visible
 from store.tables import TABLES, Event
 
 _PATIENCE_SECONDS = 5  # for the gate, and for whoever still has the store open
@@ -51,7 +52,7 @@ def check(backup: Path, store: Path, bind: Bind, peppers: Peppers, now: datetime
     It is copied beside `store`, because to open a file is to change it. Raises StoreUnavailable, Refused or
     SettingsWrong, which say what is wrong with it. The process is bound to nothing that is left afterwards.
     """
-    with _copied(backup, store.parent) as copy:
+    with _copied(backup, store) as copy:
         return _look(copy, backup, bind, peppers, now)
 
 
@@ -66,11 +67,11 @@ def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Acto
     try:
         with gate.held(), _shut(store, bind, now):
             pass
-        with _copied(backup, store.parent) as copy:
+        with _copied(backup, store) as copy:
             looked = _look(copy, backup, bind, peppers, now)
             bind(str(copy))
             with session():
-                restored.hold(actor, f"from {backup.name}", now)
+                restored.hold(actor, f"from {visible(backup.name)}", now)
                 run_sql("UPDATE worker SET stopped_at = last_tick WHERE stopped_at IS NULL")
             with _alone_in(copy):
                 database.dispose()
@@ -84,15 +85,20 @@ def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Acto
 
 
 @contextmanager
-def _copied(backup: Path, beside: Path) -> Iterator[Path]:
+def _copied(backup: Path, store: Path) -> Iterator[Path]:
     """A copy of the backup in a private folder beside the store, so that it can be renamed into its place."""
     if not backup.is_file():
         raise Refused(f"{backup} is no file; name one that `keydesk backup` made.")
+    if store.exists() and backup.samefile(store):
+        raise Refused(f"{backup} is the store itself; name a backup of it.")
     log = backup.with_name(backup.name + "-wal")
     if log.exists() and log.stat().st_size:
         raise Refused(f"{log} lies beside it, so this is no finished backup; make one with `keydesk backup`.")
-    private_directory(beside)
-    with unfinished.folder(beside, ".restoring-") as folder:
+    private_directory(store.parent)
+    with (
+        unfinished.room(store.parent, backup.stat().st_size + LOG_BYTES),
+        unfinished.folder(store.parent, ".restoring-") as folder,
+    ):
         copy = folder / "keydesk.db"
         private_file(copy)
         shutil.copyfile(backup, copy)
@@ -108,10 +114,12 @@ def _look(copy: Path, backup: Path, bind: Bind, peppers: Peppers, now: datetime)
         with session():
             verdict = run_sql("PRAGMA integrity_check(1)").fetchone()[0]
         found = migrations.version()
-    except (StoreUnavailable, DatabaseError):
+    except (StoreUnavailable, DatabaseError) as error:
+        if unavailable.has_no_room(error):
+            raise
         raise StoreUnavailable(f"{backup} is not a sound SQLite file; take another backup.") from None
     if verdict != "ok":
-        raise StoreUnavailable(f"{backup} is not sound ({verdict}); take another backup.")
+        raise StoreUnavailable(f"{backup} is not sound ({one_line(verdict, 200)}); take another backup.")
     if found == 0:
         raise Refused(f"{backup} holds no store of Keydesk; take another file.")
     if found > migrations.newest():

@@ -5,6 +5,8 @@ PostgreSQL is judged by its code (its words are in the server's language), every
 
 import errno
 import re
+import shutil
+from pathlib import Path
 from typing import Final
 
 _FULL: Final = "The disk of the store {where} is full; nothing was changed. Free some space and try again."
@@ -100,6 +102,11 @@ _ERRNOS: Final = {
 }
 
 
+# What Linux and SQLite say when a file cannot grow: no room, a quota, a limit on a file's size.
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM_OF_SQLITE: Final = ("SQLITE_FULL", "SQLITE_IOERR")
+
+
 def sentence(error: BaseException, where: str, seconds: float) -> str | None:
     """What is wrong with the store at `where`; None when the error is about rows and not about the store.
 
@@ -117,6 +124,33 @@ def is_busy(error: BaseException) -> bool:
 def of_file(error: OSError, where: str) -> str:
     """The same for a file beside the store that cannot be opened or made."""
     return _ERRNOS.get(error.errno or 0, _CLOSED).format(where=where)
+
+
+def has_no_room(error: BaseException | None) -> bool:
+    """Whether a file could not grow, or its disk is broken, by the error or what it was raised from."""
+    while error is not None:
+        if (
+            getattr(error, "sqlite_errorname", "").startswith(_NO_ROOM_OF_SQLITE)
+            or getattr(error, "errno", 0) in _NO_ROOM
+        ):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
+
+
+def of_directory(directory: Path, needed: int) -> str:
+    """That what takes so many bytes finds no room in a directory."""
+    free = shutil.disk_usage(directory).free
+    told = f"about {needed:,} bytes are needed there"
+    if free < needed:
+        return (
+            f"The disk of {directory} is full: {told}, {free:,} are free; nothing was changed. "
+            "Free some space and try again."
+        )
+    return (
+        f"The disk of {directory} takes no more, or is broken: {told}; nothing was changed. "
+        "Look at quota and disk, and try again."
+    )
 
 
 def sqlstate(error: BaseException | None) -> str | None:

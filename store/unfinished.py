@@ -13,7 +13,10 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
-from store.errors import Refused
+from peewee import DatabaseError
+
+from store import unavailable
+from store.errors import Refused, StoreUnavailable
 
 
 @contextmanager
@@ -27,6 +30,17 @@ def folder(beside: Path, prefix: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(made, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def room(beside: Path, needed: int) -> Iterator[None]:
+    """While something of `needed` bytes is made in `beside`: StoreUnavailable names that directory when it is full."""
+    try:
+        yield
+    except (OSError, DatabaseError, StoreUnavailable) as error:
+        if not unavailable.has_no_room(error):
+            raise
+        raise StoreUnavailable(unavailable.of_directory(beside, needed)) from error
 
 
 def name(finished: Path, target: Path) -> None:

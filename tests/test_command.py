@@ -212,6 +212,7 @@ def test_mails_can_be_listed_and_read(home: Home) -> None:
 
 def test_a_backup_is_private_whole_and_never_written_over_anything(home: Home) -> None:
     copy = home.path / "new folder" / "copy.db"
+    copy.parent.mkdir()
 
     made = home.keydesk("backup", copy)
     again = home.keydesk("backup", copy)

@@ -14,6 +14,7 @@ import pytest
 from cast import LONG_AGO, arrive, enable, key_of
 from fault_world import FaultWorld
 from peewee import QueryEvent, SqliteDatabase
+from small_disk import Ballast, mounted
 from smtp_server import smtp_server
 
 from store import database, events, file_system, unavailable
@@ -30,13 +31,8 @@ EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "5"))
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "keydesk-test", disk], check=False)
-    if made.returncode != 0:
-        pytest.skip("A small file system may not be made here (it takes root): the full disk was not tried.")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(tmp_path / "disk", megabytes=6) as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -64,25 +60,6 @@ def refusal(path: Path) -> str:
     with pytest.raises(StoreUnavailable) as refused:
         write()
     return str(refused.value).replace(str(path), "STORE")
-
-
-class Ballast:
-    """A file that takes all that is free on a disk, until it is thrown off."""
-
-    def __init__(self, disk: Path) -> None:
-        self.path = disk / "ballast"
-
-    def load(self) -> None:
-        with self.path.open("wb", buffering=0) as file:
-            for size in (65536, 4096, 512, 1):
-                try:
-                    while file.write(b"\0" * size) == size:
-                        pass
-                except OSError:
-                    continue
-
-    def throw_off(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 def test_a_disk_that_is_full_after_any_statement_costs_nothing_but_a_beat(

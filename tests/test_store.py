@@ -47,6 +47,7 @@ def test_a_change_that_fails_half_way_leaves_nothing(empty_store: str) -> None:
 def test_a_second_migration_runs_once_after_a_backup_and_is_recorded(empty_store: str, tmp_path: Path) -> None:
     steps = (*migrations.MIGRATIONS, Migration(2, "a colour", lambda: run_sql("CREATE TABLE colour (id INTEGER)")))
 
+    (tmp_path / "backups").mkdir()
     first = migrations.migrate(NOON, steps, tmp_path / "backups")
     again = migrations.migrate(NOON, steps, tmp_path / "backups")
 
@@ -114,6 +115,7 @@ def test_a_backup_of_a_live_store_is_whole_private_and_never_overwrites(tmp_path
     with session():
         ClockSeen.create(max_seen=NOON)
     target = tmp_path / "copies" / "monday.db"
+    target.parent.mkdir()
 
     backup_sqlite(target)
 

@@ -13,6 +13,7 @@ from store import unfinished
 from store.backup import backup_sqlite, sync
 from store.database import private_file
 from store.errors import Refused
+from store.rules.text import visible
 
 
 def run(given: argparse.Namespace, settings: Settings, _clock: Callable[[], datetime]) -> int:
@@ -26,14 +27,20 @@ def run(given: argparse.Namespace, settings: Settings, _clock: Callable[[], date
         open_peppers(settings)  # a copy of a wrong one would be found when it is needed
     backup_sqlite(target)
     sys.stdout.write(
-        f"{target} is a sound copy of {settings.store_location()} ({target.stat().st_size:,} bytes).\n",
+        f"{_shown(target)} is a sound copy of {_shown(settings.store_location())} ({target.stat().st_size:,} bytes).\n",
     )
     if given.with_pepper:
         _copy(settings.pepper_path(), beside)
-        sys.stdout.write(f"The pepper is in {beside}: whoever has both can confirm guessed keys. Keep them apart.\n")
+        sys.stdout.write(
+            f"The pepper is in {_shown(beside)}: whoever has both can confirm guessed keys. Keep them apart.\n"
+        )
     else:
-        sys.stdout.write(f"The pepper is not in it: keep {settings.pepper_path()} too, somewhere else.\n")
+        sys.stdout.write(f"The pepper is not in it: keep {_shown(settings.pepper_path())} too, somewhere else.\n")
     return 0
+
+
+def _shown(path: Path | str) -> str:
+    return visible(str(path))
 
 
 def _copy(pepper: Path, target: Path) -> None:

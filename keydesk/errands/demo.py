@@ -24,13 +24,14 @@ from store.actors import Actor
 from store.database import private_directory, private_file
 from store.errors import KeydeskError, Refused
 from store.peppers import Peppers
+from store.rules.text import visible
 
 _SETTINGS: Final = """\
 [store]
-location = "{folder}/keydesk.db"
+location = {store}
 
 [keys]
-pepper_file = "{folder}/keydesk.pepper"
+pepper_file = {pepper}
 
 [seller]
 {seller}
@@ -51,7 +52,7 @@ def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], date
     """Build it, live in it, and leave nothing behind. The user's own settings and store are not touched."""
     if given.build_only is not None:
         build(_empty(given.build_only), clock(), given.seed)
-        sys.stdout.write(f"keydesk --settings {given.build_only.absolute()}/keydesk.toml\n")
+        sys.stdout.write(visible(f"keydesk --settings {given.build_only.absolute()}/keydesk.toml") + "\n")
         return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("The demo opens the desk, and that needs a terminal; `--build-only DIR` only builds its world.")
@@ -84,10 +85,15 @@ def build(folder: Path, now: datetime, seed: int) -> Peppers:
 
 def _settings(folder: Path) -> str:
     seller = "\n".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in SELLER.items())
-    return _SETTINGS.format(folder=folder.absolute(), seller=seller)
+    store, pepper = (
+        json.dumps(str(folder.absolute() / name), ensure_ascii=False) for name in ("keydesk.db", "keydesk.pepper")
+    )
+    return _SETTINGS.format(store=store, pepper=pepper, seller=seller)
 
 
 def _empty(folder: Path) -> Path:
+    if not str(folder.absolute()).isprintable():
+        raise Refused(f"{folder} has a name that a settings file cannot hold; name another folder.")
     if folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is not empty; name a new folder for the demo's world.")
     private_directory(folder)
@@ -105,7 +111,7 @@ def _temporary_folder(*, keep: bool) -> Iterator[Path]:
     finally:
         database.dispose()
         if keep:
-            sys.stdout.write(f"The demo is kept in {folder}: keydesk --settings {folder}/keydesk.toml\n")
+            sys.stdout.write(visible(f"The demo is kept in {folder}: keydesk --settings {folder}/keydesk.toml") + "\n")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from store.database import private_directory, private_file, session
 from store.errors import Refused
 from store.installation import Installation
 from store.peppers import Peppers
+from store.rules.text import visible
 
 _CHOICES = (
     "notice_days",
@@ -49,8 +50,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     if given.vendor:
         wanted = Installation(vendor=given.vendor, prefix=given.prefix, time_zone=given.time_zone, **choices)
     said = set_up(settings, wanted, clock(), choices)
-    sys.stdout.write("\n".join(said or [f"The store {settings.store_location()} is up to date; nothing was changed."]))
-    sys.stdout.write("\n")
+    said = said or [f"The store {settings.store_location()} is up to date; nothing was changed."]
+    sys.stdout.writelines(f"{visible(line)}\n" for line in said)
     return 0
 
 

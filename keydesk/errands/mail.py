@@ -84,7 +84,7 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise FormatWrong(f"{path} cannot be written: {error.strerror}.") from None
-    sys.stdout.write(f"{path} is written.\n")
+    sys.stdout.write(visible(f"{path} is written.") + "\n")
 
 
 def _test(text: str, settings: Settings, now: datetime) -> int:

@@ -37,12 +37,12 @@ def _file(given: argparse.Namespace, settings: Settings, clock: Callable[[], dat
     try:
         if given.act == "check":
             for price_list, _ in prices.read_file(mapping):
-                sys.stdout.write(f"{price_list.ref} can be published, as far as the file goes.\n")
+                sys.stdout.write(f"{visible(price_list.ref)} can be published, as far as the file goes.\n")
             return 0
         open_store(settings)
         with session():
             for ref in prices.publish(local_actor(), mapping, clock()):
-                sys.stdout.write(f"{ref} is published.\n")
+                sys.stdout.write(f"{visible(ref)} is published.\n")
     except (FormatWrong, Refused) as fault:
         raise type(fault)(f"{given.file}: {fault}") from None
     return 0

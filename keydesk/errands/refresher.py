@@ -14,6 +14,7 @@ from jobs.refreshers import rules, sqlite
 from keydesk.settings import Settings
 from store.errors import FormatWrong, Refused, SettingsWrong
 from store.peppers import read_secret
+from store.rules.text import visible
 
 _LEAVES = (signal.SIGTERM, signal.SIGHUP)
 
@@ -28,7 +29,7 @@ def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], date
     if given.act == "sqlite":
         done = sqlite.refresh(Path(source).expanduser(), Path(target).expanduser(), read)
         kept = f"; the one before is {done.previous}" if done.previous else ""
-        sys.stdout.write(f"{target} is fresh, {done.columns} columns masked{kept}.\n")
+        sys.stdout.write(visible(f"{target} is fresh, {done.columns} columns masked{kept}.") + "\n")
     else:
         _postgres(given, source, target, read, clock())
     return 0
@@ -58,7 +59,7 @@ def _postgres(given: argparse.Namespace, source: str, target: str, read: rules.R
         now=now,
     )
     kept = f"; kept from before: {', '.join(done.kept)}" if done.kept else ""
-    sys.stdout.write(f"{into.name} is fresh, {done.columns} columns masked{kept}.\n")
+    sys.stdout.write(visible(f"{into.name} is fresh, {done.columns} columns masked{kept}.") + "\n")
 
 
 def _company() -> str:

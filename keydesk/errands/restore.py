@@ -13,6 +13,7 @@ from store import database, restored, restoring, sent_record
 from store.database import session
 from store.errors import Refused
 from store.restoring import Looked
+from store.rules.text import visible
 
 _SHOWN = ("company", "company_user", "api_key", "email", "notice", "invoice_line", "event")
 
@@ -33,22 +34,20 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     opened = partial(bind, settings=settings)
     if given.check:
         looked = restoring.check(backup, store, opened, settings.peppers(), now)
-        sys.stdout.write(_told(backup, looked) + "Nothing was changed.\n")
+        _say(*_told(backup, looked), "Nothing was changed.")
         return 0
     placed = restoring.restore(backup, store, opened, settings.peppers(), local_actor(), now)
-    sys.stdout.write(_told(backup, placed.looked) + f"It is in place as {store}.\n")
+    _say(*_told(backup, placed.looked), f"It is in place as {store}.")
     if placed.kept is not None:
-        sys.stdout.write(f"The store that was there is kept as {placed.kept}.\n")
+        _say(f"The store that was there is kept as {placed.kept}.")
     bind(str(store), settings)
     known = sent_record.path()
     if known is None or not known.exists():
-        sys.stdout.write(
-            f"There is no {known}: what was mailed since the backup is not known and may be mailed again.\n"
-        )
+        _say(f"There is no {known}: what was mailed since the backup is not known and may be mailed again.")
     database.dispose()
-    sys.stdout.write(
+    _say(
         "It sends and bills nothing until you say so. Revoke again what was revoked since the backup, then run "
-        "`keydesk restore --release`.\n"
+        "`keydesk restore --release`."
     )
     return 0
 
@@ -60,18 +59,22 @@ def _turn(given: argparse.Namespace, settings: Settings, now: datetime) -> int:
     with session():
         if given.release:
             restored.release(local_actor(), now)
-            sys.stdout.write("The store sends and bills again.\n")
+            _say("The store sends and bills again.")
         else:
             restored.hold(local_actor(), "said by a person", now)
-            sys.stdout.write("The store sends and bills nothing until `keydesk restore --release`.\n")
+            _say("The store sends and bills nothing until `keydesk restore --release`.")
     return 0
 
 
-def _told(backup: Path, looked: Looked) -> str:
+def _say(*lines: str) -> None:
+    sys.stdout.writelines(f"{visible(line)}\n" for line in lines)
+
+
+def _told(backup: Path, looked: Looked) -> tuple[str, ...]:
     rows = ", ".join(f"{looked.rows[table]:,} {table.replace('_', ' ')}" for table in _SHOWN)
     until = f"{looked.newest_event:%Y-%m-%d %H:%M:%S}Z" if looked.newest_event else "never"
     return (
-        f"{backup} is sound: a store of {looked.vendor}, version {looked.version}, for this pepper.\n"
-        f"Rows: {rows}.\n"
-        f"Its log is one unbroken chain until {until}, head {looked.head}\n"
+        f"{backup} is sound: a store of {looked.vendor}, version {looked.version}, for this pepper.",
+        f"Rows: {rows}.",
+        f"Its log is one unbroken chain until {until}, head {looked.head}",
     )

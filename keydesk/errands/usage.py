@@ -49,7 +49,9 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     if not refusals.count:
         return 0
     sys.stdout.flush()
-    sys.stderr.write(f"{refusals.told()}\n" if out is None else f"The refused rows are told in {given.rejects}.\n")
+    sys.stderr.write(
+        f"{refusals.told()}\n" if out is None else f"The refused rows are told in {visible(str(given.rejects))}.\n"
+    )
     return _IN_PART
 
 
