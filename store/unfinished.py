@@ -4,6 +4,7 @@ What is put in place by a rename is made in such a folder beside that place. Two
 killed one has left (a whole store, or rows that are not masked yet) stays until the next one comes at the latest.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +18,8 @@ from peewee import DatabaseError
 
 from store import unavailable
 from store.errors import Refused, StoreUnavailable
+
+_NO_SECOND_NAME = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}  # of a file system without hard links
 
 
 @contextmanager
@@ -49,13 +52,18 @@ def name(finished: Path, target: Path) -> None:
         os.link(finished, target)
     except FileExistsError:
         raise Refused(f"{target} is there already; name another file.") from None
-    except OSError:  # a file system that gives a file no second name
+    except OSError as fault:
+        if fault.errno not in _NO_SECOND_NAME:
+            raise
         finished.rename(target)
 
 
 def _made(beside: Path, prefix: str) -> tuple[Path, int]:
     while True:
-        made = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
+        try:
+            made = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
+        except OSError as fault:
+            raise OSError(fault.errno, fault.strerror, str(beside)) from None  # not by a name that nobody has given
         lock = _opened(made)
         with suppress(OSError):  # a file system without locks, where nobody can clear it either
             fcntl.flock(lock, fcntl.LOCK_EX)
