@@ -266,7 +266,7 @@ def test_a_place_that_cannot_be_written_is_named(home: Home) -> None:
     ):
         (home.path / "k.toml").write_text(f'[store]\nlocation = "{closed}/a/keydesk.db"\n', encoding="utf-8")
         said = home.keydesk(*arguments, before=as_an_ordinary_owner)
-        assert "~/closed/" in one_sentence(home, said.status, said.err)
+        assert "~/closed" in one_sentence(home, said.status, said.err)
         assert "Permission denied." in said.err
     assert list(closed.iterdir()) == []
 

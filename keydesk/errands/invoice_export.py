@@ -146,7 +146,7 @@ def _write(out: Path | None, number: int, files: Files) -> str:
 def _write_file(path: Path, written: bytes) -> None:
     """On disk before anything is marked; a reader never sees half of it."""
     with unfinished.folder(path.parent, ".exporting-") as folder:
-        part = folder / path.name
+        part = folder.joinpath(path.name)
         with part.open("wb") as file:
             file.write(written)
             file.flush()

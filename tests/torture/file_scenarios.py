@@ -85,6 +85,7 @@ VERSIONS = {"at its version", "brought to version 99"}
 
 
 def migrate(world: World) -> None:
+    (world.folder / "backups").mkdir(exist_ok=True)
     migrations.migrate(NOW, STEPS, world.folder / "backups")
 
 
