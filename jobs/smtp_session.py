@@ -164,8 +164,9 @@ class SmtpSession:
 
     def close(self) -> None:
         """Take leave; what the server says to that does not matter, the mails are with it."""
-        self._deadline.set(self._server.timeouts.connect)
-        self._take_leave()
+        if self._client is not None:
+            self._deadline.set(self._server.timeouts.connect)
+            self._take_leave()
         self._deadline.close()
 
     def _take_leave(self) -> None:
