@@ -7,9 +7,9 @@ For each mail, in this order, and the order matters:
 3. MAIL, RCPT, DATA; record that it is handed over; then the body;
 4. record the relay's answer.
 
-A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/outgoing.py). As many mails as there
-are connections are taken through this side by side: one transaction records that their bodies go, and that those before
-them were taken. While the relay makes up its mind about them, the next are written.
+A crash before 3 costs nothing; between 3 and 4 the mail is ambiguous (see store/ambiguous_mails.py). As many mails as
+there are connections are taken through this side by side: one transaction records that their bodies go, and that those
+before them were taken. While the relay makes up its mind about them, the next are written.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -16,6 +16,7 @@ import sys
 import time
 
 _POLITE_SECONDS = 5
+_LOOKS_EVERY = 10  # seconds
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ}
 NOT_STARTED = 127
 
@@ -31,18 +32,23 @@ def main(lifeline: int, patience: float, command: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{not_started(command[0])}: {error.strerror}.\n")
         return NOT_STARTED
-    deadline = time.monotonic() + patience
+    deadline = seconds() + patience
     while (status := _ended(child)) is None:
-        ready, _, _ = select.select([lifeline, bell], [], [], max(0, deadline - time.monotonic()))
+        ready, _, _ = select.select([lifeline, bell], [], [], min(_LOOKS_EVERY, max(0, deadline - seconds())))
         if lifeline in ready:
             if not os.read(lifeline, 4096):
                 _end_group(child, bell)
-            deadline = time.monotonic() + patience
+            deadline = seconds() + patience
         elif bell in ready:
             os.read(bell, 4096)
-        else:
+        elif seconds() >= deadline:
             _end_group(child, bell)
     return status
+
+
+def seconds() -> float:
+    """Counted on while the machine is suspended, as a lease is; waiting itself stands still then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def not_started(program: str) -> str:

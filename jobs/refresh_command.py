@@ -104,12 +104,12 @@ def _awaited(
     process: subprocess.Popen[bytes], command: Command, hold: Callable[[], bool | None], stopping: Callable[[], bool]
 ) -> str:
     """Wait for the end; why the command was ended, empty when it ended by itself. Nothing of its group is left."""
-    begun = held = asked = _seconds()
+    begun = held = asked = lifeline.seconds()
     why = ""
     try:
         while not why and not _is_over(process):
             time.sleep(_LOOK_SECONDS)
-            now = _seconds()
+            now = lifeline.seconds()
             if now - held >= command.patience:  # this process was paused, or the store has been away
                 why = "lost"
             elif now - begun >= command.time_limit.total_seconds():
@@ -123,11 +123,6 @@ def _awaited(
     finally:
         _end(process)
     return why
-
-
-def _seconds() -> float:
-    """Counted on while the machine is suspended, as a lease is; `time.monotonic` stands still."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _held(hold: Callable[[], bool | None], speaks: int) -> bool | None:

@@ -19,6 +19,7 @@ from store.markers import Claim, LeaseLost
 from store.runs import RunRow
 
 _AGAIN_SECONDS: Final = 1
+_GIVEN_BACK: Final = {"put back", "not started"}
 
 
 @dataclass(frozen=True)
@@ -71,23 +72,30 @@ def refresh_next(
     }
     hold = _Hold(command, claim, clock)
     ended = refresh_command.run(command, told, hold, stopping)
+    asked_before = False
     while True:
         try:
             quarantined = _report(claim, ended, clock())
         except Refused as refused:
+            if asked_before and ended.state in _GIVEN_BACK:  # the store has heard it, and its answer was lost
+                return Refreshed(claim.company, claim.night, ended.state, ended.message)
             return Refreshed(claim.company, claim.night, "lost", str(refused))
         except StoreUnavailable:
             if stopping() or time.monotonic() >= hold.until:
                 raise  # the claim runs out, and somebody refreshes it once more
             database.let_go()
+            asked_before = True
             time.sleep(_AGAIN_SECONDS)
         else:
             return Refreshed(claim.company, claim.night, ended.state, ended.message, quarantined)
 
 
 def _report(claim: Claim, ended: Ended, now: datetime) -> bool:
-    """Write down how it ended; whether the sandbox is in quarantine for it. Done twice, it is the same as once."""
-    if ended.state in {"put back", "not started"}:
+    """Write down how it ended; whether the sandbox is in quarantine for it.
+
+    Done and failed, said twice, are the same as once; a claim that was given back is no claim any more.
+    """
+    if ended.state in _GIVEN_BACK:
         markers.put_back(WORKER, claim.token)
     elif ended.state == "done":
         markers.done(WORKER, claim.token, ended.message, now)

@@ -21,7 +21,8 @@ from store.rules.text import one_line
 
 _SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
-LONGEST_LEASE = timedelta(days=7)  # one that ends later was given by a clock gone wrong, and is over
+LONGEST_LEASE = timedelta(days=7)
+_CLOCKS_ARE_APART = timedelta(days=1)  # at most; a lease that ends later than that was given by a clock gone wrong
 _CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a limit
 
 
@@ -165,7 +166,7 @@ def return_expired(now: datetime) -> int:
 
 def _over(now: datetime) -> tuple[int, int]:
     """Until when, and from when on, the leases end that are over."""
-    return seconds(now), seconds(now + LONGEST_LEASE)
+    return seconds(now), seconds(now + LONGEST_LEASE + _CLOCKS_ARE_APART)
 
 
 def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | None) -> None:

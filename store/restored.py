@@ -12,7 +12,7 @@ from store.database import backend, run_sql, session
 from store.errors import Refused
 from store.mail_contexts import instant_text
 from store.sent_record import RELEASED
-from store.tables import Event, Setting
+from store.tables import Setting
 
 _RESTORED = "restored_at"
 _FORGOTTEN = "forgotten_since"
@@ -27,7 +27,7 @@ def held() -> str | None:
 def forgotten() -> tuple[datetime, datetime] | None:
     """From when to when more may have been mailed than this store knows: from a backup until it was let go on.
 
-    From the first such backup until the last time. None: it was never restored.
+    From the first such backup, where it is known, until the last time. None: it was never restored.
     """
     found = _settings()
     if _RESTORED not in found:
@@ -39,16 +39,19 @@ def forgotten() -> tuple[datetime, datetime] | None:
     )
 
 
-def hold(actor: Actor, why: str, now: datetime) -> None:
-    """Let the store send and bill nothing from now on; `why` is kept. Nothing happens when it is held already."""
+def hold(actor: Actor, why: str, now: datetime, *, since: datetime | None = None) -> None:
+    """Let the store send and bill nothing from now on; `why` is kept. Nothing happens when it is held already.
+
+    `since`: nothing that happened before is missing in the store. Not given, nobody knows.
+    """
     with change(actor, "store.restored", None, now) as made:
         _alone()
         if held() is None:
+            is_first = forgotten() is None
             Setting.delete().where(Setting.name << (_RESTORED, RELEASED)).execute()
             Setting.create(name=_RESTORED, value=instant_text(now))
-            newest = Event.select().order_by(Event.seq.desc()).first()
-            if newest is not None and Setting.get_or_none(Setting.name == _FORGOTTEN) is None:
-                Setting.create(name=_FORGOTTEN, value=instant_text(newest.at))
+            if is_first and since is not None:
+                Setting.create(name=_FORGOTTEN, value=instant_text(since))
             made.event("store.restored", "store", None, after={"why": why})
 
 

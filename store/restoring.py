@@ -71,7 +71,7 @@ def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Acto
             looked = _look(copy, backup, bind, peppers, now)
             bind(str(copy))
             with session():
-                restored.hold(actor, f"from {visible(backup.name)}", now)
+                restored.hold(actor, f"from {visible(backup.name)}", now, since=looked.newest_event)
                 run_sql("UPDATE worker SET stopped_at = last_tick WHERE stopped_at IS NULL")
             with _alone_in(copy):
                 database.dispose()
@@ -151,7 +151,7 @@ def _shut(store: Path, bind: Bind, now: datetime) -> Iterator[None]:
                 _refuse_workers(store, bind, now)
                 held.enter_context(_alone_in(store))
             except (StoreUnavailable, DatabaseError) as error:
-                if "locked" in str(error):
+                if isinstance(error, StoreUnavailable) and error.is_busy:
                     raise Refused(
                         f"A desk or another program has the store {store} open; close it, and restore then."
                     ) from None

@@ -26,7 +26,7 @@ from store.tables import Email, Event, Setting
 
 RELEASED = "released_at"  # the setting that says when a person let a restored store go on
 _LINE = re.compile(rb"(?m)^([0-9]{1,12}) (\S{1,128})(?: [0-9a-f]{32})+\n")
-_THING = re.compile(rb"(?<= )[0-9a-f]{32}(?=[ \n])")
+_THING = re.compile(rb"(?<= )[0-9a-f]{32}(?=[ \n]|\Z)")
 _DIGITS = 16  # of a hash that are enough to tell it from others
 _CLOCKS_ARE_APART = 86_400  # seconds at most, that of whoever let the store go on and that of the worker
 _KEYS_ONE_BY_ONE = 200

@@ -105,6 +105,7 @@ _ERRNOS: Final = {
 # What Linux and SQLite say when a file cannot grow: no room, a quota, a limit on a file's size.
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_OF_SQLITE: Final = ("SQLITE_FULL", "SQLITE_IOERR")
+_NOT_READ: Final = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")  # what is there already
 
 
 def sentence(error: BaseException, where: str, seconds: float) -> str | None:
@@ -129,10 +130,10 @@ def of_file(error: OSError, where: str) -> str:
 def has_no_room(error: BaseException | None) -> bool:
     """Whether a file could not grow, or its disk is broken, by the error or what it was raised from."""
     while error is not None:
-        if (
-            getattr(error, "sqlite_errorname", "").startswith(_NO_ROOM_OF_SQLITE)
-            or getattr(error, "errno", 0) in _NO_ROOM
-        ):
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(_NO_ROOM_OF_SQLITE) and name not in _NOT_READ:
+            return True
+        if getattr(error, "errno", 0) in _NO_ROOM:
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

@@ -59,17 +59,20 @@ def name(finished: Path, target: Path) -> None:
 
 
 def _made(beside: Path, prefix: str) -> tuple[Path, int]:
-    while True:
+    while True:  # until nobody has taken it for a dead one's before it was locked
         try:
             made = Path(tempfile.mkdtemp(prefix=prefix, dir=beside))
         except OSError as fault:
             raise OSError(fault.errno, fault.strerror, str(beside)) from None  # not by a name that nobody has given
-        lock = _opened(made)
+        try:
+            lock = _opened(made)
+        except FileNotFoundError:
+            continue
         with suppress(OSError):  # a file system without locks, where nobody can clear it either
             fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return made, lock
-        os.close(lock)  # somebody took it for a dead one's before it was locked
+        os.close(lock)
 
 
 def _clear(left: Path) -> None:

@@ -167,7 +167,7 @@ def test_one_that_was_killed_leaves_a_copy_to_the_next_and_nobody_refreshes_besi
 ) -> None:
     with subprocess.Popen(slowly(world, slow), start_new_session=True) as killed:
         while not (slow / "restored").exists():
-            pass
+            assert killed.poll() is None
         with pytest.raises(Refused, match="Another refresh of sandbox_nordlys is under way; nothing was touched"):
             refresh(world)
         os.killpg(killed.pid, signal.SIGKILL)

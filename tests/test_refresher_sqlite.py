@@ -1,6 +1,8 @@
 """Is a SQLite sandbox refreshed from production masked, whole, or not at all?"""
 
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -244,6 +246,45 @@ def test_a_source_that_is_written_to_meanwhile_is_copied_as_it_was_at_one_instan
 
     assert rows(sandbox, "SELECT count(*) FROM visit") == [(1,)]
     assert rows(production, "SELECT count(*) > 5 FROM visit") == [(1,)]
+
+
+def test_a_source_is_let_go_of_once_it_is_copied(
+    production: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = sqlite.secrets.token_bytes
+
+    def write(length: int) -> bytes:  # as masking begins
+        with closing(sqlite3.connect(production, timeout=0, isolation_level=None)) as application:
+            application.execute("INSERT INTO visit (note) VALUES ('one more')")
+        return secret(length)
+
+    monkeypatch.setattr(sqlite.secrets, "token_bytes", write)
+    sqlite.refresh(production, sandbox, read_rules(production))
+
+    assert rows(production, "SELECT count(*) FROM visit") == [(2,)]
+    assert rows(sandbox, "SELECT count(*) FROM visit") == [(1,)]
+
+
+def test_under_nohup_a_terminal_that_goes_ends_nothing(home: Home, production: Path, sandbox: Path) -> None:
+    def hang_up_soon() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    call = ("refresher", "sqlite", "--source", production, "--target", sandbox)
+    with closing(sqlite3.connect(production)) as connection:
+        many = ((f"person{number}@nordlys.example",) for number in range(50_000))
+        connection.executemany("INSERT INTO customer (email) VALUES (?)", many)
+        connection.commit()
+    with subprocess.Popen(
+        [sys.executable, "-m", "keydesk", *map(str, call), "--mask", str(production.parent / "rules.toml")],
+        preexec_fn=hang_up_soon,
+        env=home.environment(),
+    ) as refresher:
+        while refresher.poll() is None:
+            refresher.send_signal(signal.SIGHUP)
+
+    assert refresher.returncode == 0
+    assert sandbox.exists()
 
 
 def test_nothing_that_is_not_masked_stays_when_the_worker_ends_it(home: Home, production: Path, sandbox: Path) -> None:

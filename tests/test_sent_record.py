@@ -235,6 +235,7 @@ def test_a_record_that_cannot_be_read_leaves_the_mails_for_later(record: Path) -
         (["f" * 32], True),
         (["0" * 32], True),
         (["1" * 32], False),
+        (["2" * 32], True),
         ([], False),
     ],
 )
@@ -249,10 +250,30 @@ def test_what_was_told_before_a_restored_store_went_on_is_found_among_all_that_e
         f"{at + 86_400} kd.2 {'d' * 32}\n"  # the clocks of two machines may be a day apart
         f"{at + 86_401} kd.3 {'e' * 32}\n"
         f"torn kd.4 {'f' * 32}\n"
-        f"{at - 1} kd.5 {'c' * 31}"
+        f"{at - 1} kd.5 {'c' * 31}\n"
+        f"{at - 1} kd.8 {'2' * 32}"
     )
 
     assert sent_record.may_know(things, (NOON - timedelta(hours=1), NOON)) is known
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_store_that_was_put_back_by_hand_mails_nothing_twice_also_when_somebody_used_it_first(acted: bool) -> None:
+    one_warning()
+    with smtp_server() as server:
+        send(server)
+        Notice.delete().execute()
+        Email.delete().execute()
+        if acted:
+            key_of(User.get(), expires_on=date(2027, 11, 30), now=NOON + 2 * DAY)
+            Email.delete().execute()
+        restored.hold(WORKER, "found by hand", NOON + 3 * DAY)
+        restored.release(WORKER, NOON + 3 * DAY)
+        notices.sweep("Europe/Oslo", date(2026, 11, 26), NOON + 3 * DAY, DAYS)
+        send(server, days_later=3)
+
+    assert len(server.received) == 1
+    assert [state for _, state in states()] == ["sent"]
 
 
 def test_half_a_line_does_not_hide_the_one_that_follows_it(record: Path) -> None:

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,25 @@ def test_what_only_has_such_a_name_is_not_touched(tmp_path: Path) -> None:
 
     assert sorted(path.name for path in beside.iterdir()) == [".making-file", ".making-link"]
     assert (elsewhere / "kept").exists()
+
+
+def test_a_folder_that_was_taken_for_a_dead_ones_before_it_was_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    make = tempfile.mkdtemp
+
+    def make_and_lose(**where: Any) -> str:
+        made.append(make(**where))
+        if len(made) == 1:
+            Path(made[0]).rmdir()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lose)
+    with unfinished.folder(tmp_path, ".making-") as folder:
+        assert folder.is_dir()
+
+    assert len(made) == 2
 
 
 def test_a_name_that_something_else_has_by_now_is_not_taken_from_it(tmp_path: Path) -> None:

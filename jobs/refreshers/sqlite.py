@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -82,6 +82,7 @@ def _copied(source: Path, copy: Path, rules: Rules) -> int:
         read_only.execute("BEGIN")  # or a copy of what is written to would begin anew with each write
         chosen = _read(source, lambda: rules.matched(_columns(read_only)))  # before anything is copied
         _read(source, lambda: read_only.backup(writable, pages=_PAGES_AT_ONCE, progress=_look_up))
+        read_only.rollback()
         writable.execute("PRAGMA journal_mode = DELETE")
         writable.execute("PRAGMA foreign_keys = OFF")
         _mask(writable, chosen)
@@ -174,11 +175,23 @@ def _closed(target: Path) -> Iterator[None]:
 
 def _is_held(target: Path) -> bool:
     """Whether another process that this one may look at has the file open, be it idle: it would go on with the old."""
-    for held in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if held.readlink() == target and held.parts[2] != str(os.getpid()):
-                return True
-    return False
+    own = target.stat()
+    others = [process for process in Path("/proc").glob("[0-9]*") if process.name != str(os.getpid())]
+    return any(_is_file(held, target, own) for process in others for held in _opened_by(process))
+
+
+def _opened_by(process: Path) -> list[Path]:
+    try:
+        return list(process.joinpath("fd").iterdir())
+    except OSError:  # it has ended, or is somebody else's
+        return []
+
+
+def _is_file(held: Path, target: Path, own: os.stat_result) -> bool:
+    try:  # by its name first: to look at a file on a disk of the network can take for ever
+        return held.readlink().name == target.name and os.path.samestat(held.stat(), own)
+    except OSError:  # it was closed meanwhile
+        return False
 
 
 def _swap(copy: Path, target: Path) -> Path | None:

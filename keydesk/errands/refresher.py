@@ -22,7 +22,8 @@ _LEAVES = (signal.SIGTERM, signal.SIGHUP)
 def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], datetime]) -> int:
     """Exit status 0 when the sandbox is fresh; otherwise it is as it was. No store of Keydesk is opened."""
     for number in _LEAVES:
-        signal.signal(number, _leave)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _leave)
     read = rules.read(given.mask)
     company = _company() if "{company}" in given.source + given.target else None
     source, target = rules.place(given.source, company), rules.place(given.target, company)
