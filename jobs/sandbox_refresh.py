@@ -10,7 +10,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Final
 
-from jobs import refresh_command
+from jobs import lifeline, refresh_command
 from jobs.refresh_command import Command, Ended
 from store import database, installation, markers, marking, runs
 from store.actors import WORKER
@@ -72,6 +72,13 @@ def refresh_next(
     }
     hold = _Hold(command, claim, clock)
     ended = refresh_command.run(command, told, hold, stopping)
+    return _reported(claim, ended, clock, hold, stopping)
+
+
+def _reported(
+    claim: Claim, ended: Ended, clock: Callable[[], datetime], hold: "_Hold", stopping: Callable[[], bool]
+) -> Refreshed:
+    """Write down how it ended, again and again while the store cannot be had and the claim is held."""
     asked_before = False
     while True:
         try:
@@ -81,7 +88,7 @@ def refresh_next(
                 return Refreshed(claim.company, claim.night, ended.state, ended.message)
             return Refreshed(claim.company, claim.night, "lost", str(refused))
         except StoreUnavailable:
-            if stopping() or time.monotonic() >= hold.until:
+            if stopping() or lifeline.seconds() >= hold.until:
                 raise  # the claim runs out, and somebody refreshes it once more
             database.let_go()
             asked_before = True
@@ -109,10 +116,10 @@ class _Hold:
 
     def __init__(self, command: Command, claim: Claim, clock: Callable[[], datetime]) -> None:
         self._command, self._claim, self._clock = command, claim, clock
-        self.until = time.monotonic() + command.patience  # in seconds of `time.monotonic`: how long it is held
+        self.until = lifeline.seconds() + command.patience  # how long it is held
 
     def __call__(self) -> bool | None:
-        begun = time.monotonic()
+        begun = lifeline.seconds()
         try:
             markers.heartbeat(WORKER, self._claim.token, self._command.lease, self._clock())
         except LeaseLost:
