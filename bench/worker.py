@@ -145,7 +145,8 @@ class _Bench:
         filled = self.companies >= _FILLED_FROM
         if smaller is not None:
             most, before = (max(map(max, each.memory)) / _MEGABYTE for each in (found, smaller))
-            flat = Goal("at most", 1.1) if filled and self.place.name == "PostgreSQL" else None
+            # Not 1.1: the tenth's sweep fills no page of keys, and what a page takes is not growth.
+            flat = Goal("at most", 1.25) if filled and self.place.name == "PostgreSQL" else None
             yield Measure(f"{name}, memory against a tenth", most, before, "MB", flat)
         yield Measure(f"{name}, memory of its second half", late, early, "MB", Goal("at most", 1.1) if filled else None)
 

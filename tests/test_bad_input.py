@@ -272,7 +272,7 @@ def test_a_place_that_cannot_be_written_is_named(home: Home) -> None:
 
 
 def test_a_postgresql_that_cannot_be_used_says_why(postgres: PostgresServer, tmp_path: Path) -> None:
-    home = Home(tmp_path)
+    home = Home(tmp_path, has_driver=True)
     postgres.sql("CREATE DATABASE bad_input")
     url = postgres.url("bad_input")
 

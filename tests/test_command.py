@@ -349,7 +349,7 @@ def test_it_works_in_a_terminal_that_knows_only_ascii(home: Home) -> None:
 
 def test_the_same_command_works_on_postgresql(postgres: PostgresServer, tmp_path: Path) -> None:
     postgres.sql("CREATE DATABASE command_smoke")
-    home = Home(tmp_path)
+    home = Home(tmp_path, has_driver=True)
     file = home.path / "keydesk.toml"
     file.write_text(f'[store]\nlocation = "{postgres.url("command_smoke")}"\n', encoding="utf-8")
 

@@ -245,7 +245,7 @@ def test_the_command_says_what_it_did(world: PostgresServer, tmp_path: Path) -> 
     rules.write_text('targets = ["sandbox_*"]\n[[mask]]\ntable = "customer"\ncolumn = "email"\nwith = "mail"\n')
     call = ("--source", place(world, "production", "reader").url, "--target", place(world, "sandbox_nordlys").url)
 
-    said = Home(tmp_path).keydesk(
+    said = Home(tmp_path, has_driver=True).keydesk(
         "refresher", "postgres", *call, "--mask", rules, "--keep", "0", "--programs", world.binaries
     )
 

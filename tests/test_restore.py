@@ -330,6 +330,7 @@ def test_the_pepper_is_copied_only_when_asked(home: Home) -> None:
 
 
 def test_postgresql_is_told_its_own_way(home: Home, backup: Path) -> None:
+    home.has_driver = True
     said = home.keydesk("restore", backup, KEYDESK_STORE_LOCATION="postgresql:///keydesk?host=/nowhere")
 
     assert one_sentence(home, said.status, said.err).startswith("This store is PostgreSQL: stop the workers")
