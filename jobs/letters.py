@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 from urllib.parse import quote
 
 import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateNotFound
 from jinja2.runtime import Context as Scope
 from markupsafe import Markup, escape
 
@@ -65,7 +65,10 @@ def render(kind: str, context: Context, *, today: date, now: datetime) -> Letter
     mail = cleaned(context.envelope, links_broken=True)
     roles = mail.roles and _SOME_ROLES
     anybody = replace(context.envelope, recipient_name=_NAME, roles=roles, reference=_REFERENCE)
-    page = _rendered(kind, replace(context, envelope=anybody), today, now.replace(second=0, microsecond=0))
+    try:
+        page = _rendered(kind, replace(context, envelope=anybody), today, now.replace(second=0, microsecond=0))
+    except TemplateNotFound as error:
+        raise FormatWrong(f"The template {error.name} is not there; install Keydesk again.") from error
 
     def for_whom(content: str, *, markup: bool) -> str:
         company, name = getattr(page.about, "company", ""), mail.recipient_name

@@ -25,6 +25,8 @@ LEASE: Final = timedelta(minutes=5)
 _BEAT: Final = timedelta(minutes=1)
 _POLITE_SECONDS: Final = 5
 _SPOKEN_LIMIT: Final = 2000  # of what the command said last, in bytes
+_SPOKEN_ON_DISK: Final = 10_000_000  # bytes; of what is more, all but the end is given back to the disk
+_FIRST_LINE: Final = 256  # bytes of a script that Linux reads
 _LOOK_SECONDS: Final = 0.05
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
 
@@ -50,6 +52,21 @@ def program_of(arguments: tuple[str, ...]) -> str | None:
     A name without a slash is looked for on this process's PATH, which the command gets as well.
     """
     return shutil.which(arguments[0])
+
+
+def lacks(program: str) -> str | None:
+    """What the first line of a script names to run it (`#!`), when that cannot be run; None when nothing is lacking."""
+    try:
+        with Path(program).open("rb") as file:
+            line = file.readline(_FIRST_LINE)
+    except OSError:  # a program may be run that may not be read
+        return None
+    # As Linux reads it, for which a carriage return is part of the name.
+    words = os.fsdecode(line[2:].rstrip(b"\n")).replace("\t", " ").split(" ") if line.startswith(b"#!") else []
+    words = [word for word in words if word]
+    if words and Path(words[0]).name == "env" and shutil.which(words[0]):
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return words[0] if words and shutil.which(words[0]) is None else None
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ def run(
             process = _started(command, given, spoken, hears)
             os.close(hears)
             hears = -1
-            why = _awaited(process, command, lambda: _held(hold, speaks), stopping)
+            why = _awaited(process, command, lambda: _held(hold, speaks), stopping, lambda: _trim(spoken.fileno()))
         finally:
             for end in (hears, speaks):
                 if end >= 0:
@@ -101,7 +118,11 @@ def _started(command: Command, given: IO[bytes], spoken: IO[bytes], hears: int) 
 
 
 def _awaited(
-    process: subprocess.Popen[bytes], command: Command, hold: Callable[[], bool | None], stopping: Callable[[], bool]
+    process: subprocess.Popen[bytes],
+    command: Command,
+    hold: Callable[[], bool | None],
+    stopping: Callable[[], bool],
+    look: Callable[[], None],
 ) -> str:
     """Wait for the end; why the command was ended, empty when it ended by itself. Nothing of its group is left."""
     begun = held = asked = lifeline.seconds()
@@ -109,6 +130,7 @@ def _awaited(
     try:
         while not why and not _is_over(process):
             time.sleep(_LOOK_SECONDS)
+            look()
             now = lifeline.seconds()
             if now - held >= command.patience:  # this process was paused, or the store has been away
                 why = "lost"
@@ -163,6 +185,16 @@ def _judged(status: int, why: str, command: Command, said: str) -> Ended:
     if status != 0:
         return Ended("failed", said or f"The command ended with status {status} and said nothing.")
     return Ended("done", said)
+
+
+def _trim(spoken: int) -> None:
+    """Keep a talkative command from filling the disk. It writes on where it is, behind a hole."""
+    told = os.fstat(spoken)
+    if told.st_blocks * 512 > _SPOKEN_ON_DISK:
+        start = max(0, told.st_size - _SPOKEN_LIMIT)
+        last = os.pread(spoken, _SPOKEN_LIMIT, start)  # with the place, which the command shares, left where it is
+        os.ftruncate(spoken, 0)
+        os.pwrite(spoken, last, start)
 
 
 def _last_words(spoken: IO[bytes]) -> str:

@@ -232,9 +232,9 @@ def test_a_tick_of_another_day_is_said_with_its_day(home: Home) -> None:
 # Sandboxes
 
 
-def script(folder: Path, mode: int) -> Path:
+def script(folder: Path, mode: int, first_line: bytes = b"#!/bin/sh\n") -> Path:
     path = folder / "refresh"
-    path.write_text("#!/bin/sh\n", encoding="ascii")
+    path.write_bytes(first_line)
     path.chmod(mode)
     return path
 
@@ -275,6 +275,35 @@ def test_a_command_that_is_not_there_or_cannot_be_run_is_wrong(well: Home, monke
             "Write its whole path into the settings, or install it."
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("first_line", "lacking"),
+    [
+        (b"#!/bin/sh -eu\n", None),
+        (b"#! /bin/sh", None),
+        (b"#!/usr/bin/env sh\n", None),
+        (b"#!/usr/bin/env -S NIGHT=1 sh -eu\n", None),
+        (b"echo fresh\n", None),
+        (b"", None),
+        (b"#!\n", None),
+        (b"#!/opt/none/bash\n", "/opt/none/bash"),
+        (b"#!/usr/bin/env no-such-shell\n", "no-such-shell"),
+        (b"#!/usr/bin/env -S no-such-shell -x\n", "no-such-shell"),
+        (b"#!/opt/none/env sh\n", "/opt/none/env"),
+        (b"#!/bin/sh\r\n", "/bin/sh\u2039000D\u203a"),  # written on another system
+        (b"#!/usr/bin/env sh\r\n", "sh\u2039000D\u203a"),
+        (b"#!/opt/\xff\n", "/opt/\u2039DCFF\u203a"),
+    ],
+)
+def test_a_script_whose_interpreter_cannot_be_run_is_wrong(well: Home, first_line: bytes, lacking: str | None) -> None:
+    path = script(well.path, 0o700, first_line)
+
+    told = found(well, KEYDESK_SANDBOX_COMMAND=str(path)).get("sandboxes")
+
+    correct = "install it, or correct the first line of the script."
+    wrong = ("wrong", f"[sandbox] command: ~/refresh asks for {lacking}, which cannot be run; {correct}")
+    assert told == (wrong if lacking else None)
 
 
 def test_sandboxes_whose_last_refresh_failed_are_counted_and_those_in_quarantine_are_not_among_them(

@@ -1,12 +1,16 @@
 """What does one mail do to the others that cannot be written, or is far too long?"""
 
+import shutil
+from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cast import LONG_AGO, NOON, Cast, arrive, enable, key_of
 from smtp_server import Received, smtp_server
 
+from jobs import letters
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.smtp_session import SmtpSession
 from store import notices, outbox, waiting_mails
@@ -91,6 +95,36 @@ def test_a_template_that_fails_is_set_aside_with_the_reason_and_the_others_go(em
         "it could not be written: tuple index out of range (IndexError)"
     )
     assert states() == {"poison@x.example": "failed", "other@x.example": "sent", "well@x.example": "sent"}
+
+
+@pytest.fixture
+def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of all of them, from which mails are written."""
+
+    def forget() -> None:
+        for remembered in (letters._rendered, letters._template, letters._environment):
+            remembered.cache_clear()
+
+    copied = shutil.copytree(letters.TEMPLATES, tmp_path / "email")
+    monkeypatch.setattr(letters, "TEMPLATES", copied)
+    forget()
+    yield copied
+    forget()
+
+
+def test_a_template_that_is_not_there_holds_up_no_mail_of_another_kind(empty_store: str, templates: Path) -> None:
+    arrive()
+    about = INVOICE | {"month": "2026-10", "billing_reference": "", "roles": []}
+    outbox.queue([Owed("invoice_lines", "poison@x.example", "", "first", about)], NOON)
+    outbox.queue([Owed("test_mail", "well@x.example", "", "second", TEST)], NOON)
+    (templates / "invoice_lines.j2").unlink()
+
+    deliver()
+
+    assert states() == {"poison@x.example": "failed", "well@x.example": "sent"}
+    assert Email.get(Email.recipient == "poison@x.example").reply == (
+        "it could not be written: The template invoice_lines.j2 is not there; install Keydesk again. (FormatWrong)"
+    )
 
 
 @pytest.mark.parametrize("address", ["", "nobody", "a@b.example\r\nBcc: c@d.example", "None"])

@@ -82,9 +82,9 @@ def worker_of(command: Command) -> Iterator[int]:
         os.waitpid(child, 0)
 
 
-def run_python(program: str) -> Ended:
+def run_python(program: str, limit: timedelta = HALF_AN_HOUR) -> Ended:
     """What becomes of a command that is this Python program."""
-    command = Command((sys.executable, "-I", "-S", "-c", program), HALF_AN_HOUR)
+    command = Command((sys.executable, "-I", "-S", "-c", program), limit)
     return refresh_command.run(command, {}, lambda: True, lambda: False)
 
 
@@ -118,6 +118,22 @@ def test_a_configured_command_refreshes_a_company_and_reads_which_on_its_standar
 )
 def test_a_command_that_ends_badly_has_failed_with_its_last_words(program: str, message: str) -> None:
     assert run_python(program) == Ended("failed", message)
+
+
+def test_what_a_command_says_fills_no_disk_and_its_last_words_are_kept() -> None:
+    program = """
+import os
+for _ in range(3):
+    for _ in range(40):
+        os.write(1, b"x" * 999_999 + b"\\n")
+    while os.fstat(1).st_blocks * 512 > 10_000_000:
+        pass
+print("40 tables")
+"""
+
+    ended = run_python(program, timedelta(seconds=20))
+
+    assert ended == Ended("done", "x" * 490 + "\n40 tables")
 
 
 def test_a_command_that_cannot_be_started_is_no_failure_of_a_refresh_and_is_left_alone_for_five_minutes(

@@ -219,8 +219,12 @@ def _sandboxes(settings: Settings) -> Iterator[Finding]:
     command = settings.sandbox.command
     if command:
         program = refresh_command.program_of(command)
+        interpreter = None if program is None else refresh_command.lacks(program)
         if program is None:
             yield Finding("wrong", "sandboxes", _no_program(command[0]))
+        elif interpreter is not None:
+            told = f"[sandbox] command: {program} asks for {visible(interpreter)}, which cannot be run; install it, or "
+            yield Finding("wrong", "sandboxes", f"{told}correct the first line of the script.")
         else:
             yield Finding("ok", "sandboxes", f"{program} refreshes them")
     failed, quarantined = sandboxes.failed(), sandbox_holds.counts()["quarantined"]
