@@ -12,6 +12,7 @@ from torture.oracle import Faults
 
 _TIME_FOR_A_RUN = timedelta(hours=3)  # with its lease, and its waits after locks
 _DAILY = [job for job in TIMETABLE if job.scope == "time zone" and job.catch_up == "latest"]
+_EVERYWHERE = [job for job in TIMETABLE if job.scope == "all"]
 _MONTHLY = [job for job in TIMETABLE if job.catch_up == "every"]
 
 
@@ -80,6 +81,8 @@ class Ledger:
                 self._check_days(
                     about, found[about], job.cadence.range(min(self.may[about]), max(self.may[about]), zone)
                 )
+        for job in _EVERYWHERE:
+            self._check_chores(job, found[job.name, "all"], now)
         for job in _MONTHLY:
             for name, zone in self.zones.items():
                 last = job.cadence.latest(now, zone, self.choices)
@@ -99,6 +102,14 @@ class Ledger:
                 self.faults.lost.append(f"run {name} {day}, which is {state}")
         beyond = {day for day, state in found.items() if day not in set(days) and state != "held"}
         self.faults.extra.extend(f"run {name} {day}" for day in sorted(beyond))
+
+    def _check_chores(self, job: Job, found: dict[str, str], now: datetime) -> None:
+        """Of what is done by the hour or day for all, the newest only is owed; it must have come by within a day."""
+        newest = max((period for period, state in found.items() if state == "done"), default="never")
+        if newest < job.cadence.latest(now - timedelta(days=1), calendar.zone("UTC"), self.choices):
+            self.faults.lost.append(f"run {job.name}, which was done last for {newest}")
+        waiting = [period for period, state in found.items() if state in {"due", "running"} and period < newest]
+        self.faults.lost.extend(f"run {job.name} {period}, which still waits" for period in sorted(waiting))
 
     def _check_months(self, about: tuple[str, str], found: dict[str, str], wanted: set[str]) -> None:
         name = " ".join(about)
