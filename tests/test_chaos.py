@@ -5,12 +5,15 @@ Ten days and four calm ones, three workers, on SQLite and on PostgreSQL; `make t
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from torture.chaos import Chaos, Chosen
+from torture.chaos import Chaos, Chosen, is_unusual
 from torture.flaws import handed_over_without_a_word
+from torture.ledger import Ledger, Row
+from torture.oracle import Faults
 from torture.timeline import Measure
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -41,3 +44,46 @@ def test_a_hand_over_that_is_not_written_down_before_the_body_is_noticed(store_l
     result = Chaos(store_location, tmp_path, broken).run()
 
     assert any("never held for ambiguous" in fault for fault in result.faults.misjudged)
+
+
+def test_chores_that_stopped_or_still_wait_would_be_found() -> None:
+    def told(*rows: tuple[str, str, str]) -> list[str]:
+        faults = Faults()
+        ledger = Ledger([], datetime(2026, 11, 14, tzinfo=UTC), faults)
+        ledger.check([Row(job, "all", period, state) for job, period, state in rows], datetime(2027, 1, 11, tzinfo=UTC))
+        return faults.all
+
+    well = [("housekeeping", "2027-01-10T22", "done"), ("tidying", "2027-01-10", "done")]
+
+    assert told(*well) == []
+    assert told() == [
+        "lost: run housekeeping, which was done last for no time",
+        "lost: run tidying, which was done last for no time",
+    ]
+    assert told(("housekeeping", "2027-01-09T23", "done"), ("tidying", "2027-01-08", "done")) == [
+        "lost: run housekeeping, which was done last for 2027-01-09T23",
+        "lost: run tidying, which was done last for 2027-01-08",
+    ]
+    assert told(*well, ("housekeeping", "2027-01-10T21", "running"), ("tidying", "2027-01-09", "missed")) == [
+        "lost: run housekeeping 2027-01-10T21, which still waits"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "unusual"),
+    [
+        ({"2027-07": 490, "2027-06": 490, "2027-05": 980}, 4900, False),  # ten times
+        ({"2027-07": 490, "2027-06": 490, "2027-05": 980}, 4901, True),
+        ({"2027-07": 490, "2027-05": 980}, 4901, True),  # the smaller of two
+        ({"2027-07": 490}, 9800, False),  # one month says nothing
+        ({"2027-07": 490, "2027-04": 490}, 9800, False),  # nor does what is longer ago
+        ({"2027-07": 0, "2027-06": 0, "2027-05": 490}, 4901, False),
+        ({}, 4901, False),
+    ],
+)
+def test_a_month_is_taken_for_held_rightly_only_far_above_those_before(
+    before: dict[str, int], now: int, *, unusual: bool
+) -> None:
+    lines = {("extra_key", month): net for month, net in {**before, "2027-08": now}.items()}
+
+    assert is_unusual(lines, "2027-08") is unusual

@@ -9,7 +9,7 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -365,7 +365,7 @@ class Chaos:
             for (company_id, month), (state, error) in months.items()
             if state == "final"
             or (state == "parked" and error.startswith("No price list API in USD is in force"))
-            or (state == "held" and _is_unusual(company_id, month))
+            or (state == "held" and is_unusual(_lines(company_id), month))
         }
         for name, companies in self.oracle.zones.items():
             done = {row[0] for row in run_sql(_FINAL_RUNS, (name,)).fetchall()}
@@ -377,17 +377,23 @@ class Chaos:
                 faults.extra.append(f"invoice of {drift}")
 
 
-def _is_unusual(company_id: int, month: str) -> bool:
-    """Whether a line is more than ten times what it was, as the middle of those of three months before that had it."""
+def is_unusual(lines: Mapping[tuple[str, str], int], month: str) -> bool:
+    """Whether a line is more than ten times what it was, as the middle of those of three months before that had it.
+
+    `lines` are amounts by the line's key and its month.
+    """
     begun = date.fromisoformat(f"{month}-01")
     before = [f"{begun - timedelta(days=days):%Y-%m}" for days in (15, 45, 75)]
-    lines = {(line, of): net for line, of, net in run_sql(_LINES, (company_id,)).fetchall()}
 
     def is_far_above(line: str) -> bool:
         was = sorted(lines[line, each] for each in before if (line, each) in lines)
         return len(was) >= 2 and lines[line, month] > 10 * was[(len(was) - 1) // 2] > 0
 
     return any(is_far_above(line) for line, of in lines if of == month)
+
+
+def _lines(company_id: int) -> dict[tuple[str, str], int]:
+    return {(line, of): net for line, of, net in run_sql(_LINES, (company_id,)).fetchall()}
 
 
 @cache

@@ -105,9 +105,9 @@ class Ledger:
 
     def _check_chores(self, job: Job, found: dict[str, str], now: datetime) -> None:
         """Of what is done by the hour or day for all, the newest only is owed; it must have come by within a day."""
-        newest = max((period for period, state in found.items() if state == "done"), default="never")
+        newest = max((period for period, state in found.items() if state == "done"), default="")
         if newest < job.cadence.latest(now - timedelta(days=1), calendar.zone("UTC"), self.choices):
-            self.faults.lost.append(f"run {job.name}, which was done last for {newest}")
+            self.faults.lost.append(f"run {job.name}, which was done last for {newest or 'no time'}")
         waiting = [period for period, state in found.items() if state in {"due", "running"} and period < newest]
         self.faults.lost.extend(f"run {job.name} {period}, which still waits" for period in sorted(waiting))
 
