@@ -47,6 +47,15 @@ _NO_RIGHT: Final = (
     "PostgreSQL lets Keydesk's login do too little in {where}. Make it the owner of the database and its tables."
 )
 
+_REFUSED_OPTIONS: Final = (
+    "What answers for PostgreSQL at {where} refuses the settings that Keydesk begins a session with. "
+    "In PgBouncer's settings write pool_mode = session and ignore_startup_parameters = options."
+)
+_MIXED_SESSIONS: Final = (
+    "What answers for PostgreSQL at {where} does not keep a connection to its session; nothing was changed. "
+    "In PgBouncer's settings write pool_mode = session."
+)
+
 # By PostgreSQL's five characters, or by the first two of them, its class.
 _CODES: Final = {
     "53100": _FULL,
@@ -58,6 +67,8 @@ _CODES: Final = {
     "40P01": _CONTENDED,
     "42501": _NO_RIGHT,
     "3D000": _NO_DATABASE,
+    "26000": _MIXED_SESSIONS,
+    "42P05": _MIXED_SESSIONS,
     "28": _LOGIN,
     "08": _SILENT,
     "57P0": _SILENT,
@@ -78,6 +89,7 @@ _WORDS: Final = (
     ("password authentication failed|no password supplied", _LOGIN),
     ('database "[^"]*" does not exist', _NO_DATABASE),
     ("too many (clients|connections)|remaining connection slots|max(imum)? connections", _NO_CONNECTION),
+    ("unsupported startup parameter", _REFUSED_OPTIONS),
     (
         "root certificate|certificate verify|ssl error|ssl connection is required|server does not support ssl",
         "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",

@@ -74,7 +74,7 @@ class PostgresServer:
         options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         return subprocess.Popen(
             [self.binaries / "postgres", "-D", self.cluster, "-k", self.sockets, *options],
-            preexec_fn=self._child,
+            preexec_fn=self.as_child,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
@@ -100,12 +100,13 @@ class PostgresServer:
             [self.binaries / name, *arguments],
             check=True,
             capture_output=True,
-            preexec_fn=self._child,
+            preexec_fn=self.as_child,
             env={"PATH": os.environ["PATH"], "TZ": "UTC"},
             cwd=self.base,
         )
 
-    def _child(self) -> None:
+    def as_child(self) -> None:
+        """What a process does before it runs as the server's user and ends with this one."""
         # In this order: a change of user clears the wish to die with the parent.
         if self.user:
             os.setgroups([])
