@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from store import companies, invoice_closing, invoice_rows, late_usage
+from store import companies, invoice_closing, invoice_rows, late_usage, restored
 from store.actors import Actor
 from store.change import change
 from store.database import backend
@@ -75,8 +75,10 @@ def credit_and_rebill(
 ) -> Correction:
     """Take back what was invoiced for a final month and bill it as the facts stand now; those to be notified are told.
 
-    Refused when the month is not final, when nothing would change, or when it is not what somebody has `seen` before.
+    Refused when the month is not final, when nothing would change, when it is not what somebody has `seen` before, or
+    from a restored store that nobody has let go on.
     """
+    restored.require_released()
     with change(actor, "invoice.correct", company_id, now) as made:
         company = companies.held(company_id)
         final = _newest(company, month, hold=True)

@@ -6,6 +6,7 @@ What happened after the backup is forgotten in it: people look first, then let i
 import json
 from datetime import UTC, datetime
 
+from store import sent_record
 from store.actors import Actor
 from store.change import change
 from store.database import backend, run_sql, session
@@ -67,13 +68,27 @@ def release(actor: Actor, now: datetime) -> None:
 
 
 def require_released() -> None:
-    """Refused while the store is held."""
+    """Refused while the store is held, or ought to be: when it has forgotten what the record of sent mails knows."""
+    waits = why_it_waits()
+    if waits is not None:
+        raise Refused(waits)
+
+
+def why_it_waits() -> str | None:
+    """Why nothing may be sent, refreshed or billed from this store, and what to do; None when it may be."""
     since = held()
     if since is not None:
-        raise Refused(
+        return (
             f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
             "then run `keydesk restore --release`."
         )
+    if sent_record.is_ahead():
+        return (
+            "More was mailed than this store knows: it is older than the record of what was sent "
+            f"({sent_record.path()}). Run `keydesk restore --hold`, look what is missing, then run "
+            "`keydesk restore --release`."
+        )
+    return None
 
 
 def _settings() -> dict[str, str]:

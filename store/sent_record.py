@@ -149,32 +149,51 @@ def taken_at(message_id: str, since: datetime) -> datetime | None:
     return instant(int(stamp[0])) if stamp and int(stamp[0]) >= seconds(since) else None
 
 
-def newest() -> tuple[str, datetime] | None:
-    """The Message-ID and the instant of the newest line; None when there is none."""
+def check() -> None:
+    """See whether the next mail can be written down. Raises OSError; changes nothing."""
     where = path()
-    if where is None or not where.exists():
-        return None
-    with where.open("rb") as file:
-        file.seek(max(0, where.stat().st_size - _TAIL))
-        lines = _LINE.findall(file.read())
-    return (lines[-1][1].decode("ascii", "replace"), instant(int(lines[-1][0]))) if lines else None
+    if where is None:
+        return
+    if where.exists():
+        with _opened(where, os.O_RDWR | os.O_APPEND):
+            return
+    if not where.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not os.access(where.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def is_ahead() -> bool:
-    """Whether the store has forgotten the newest mail of the record: it was restored, by whatever means.
+    """Whether the store has forgotten one of the newest mails of the record: it was restored, by whatever means.
 
     A worker that was killed between record and store leaves a mail in its hands, which is no sign of it; neither is a
-    record that an earlier store in the same place has left behind.
+    mail that a person lets go again, or a record that an earlier store in the same place has left behind.
     """
-    last = newest()
-    if last is None:
+    lines = _newest_lines()
+    if not lines:
         return False
     with session():
         first = Event.get_or_none(Event.seq == 1)
-        if first is None or first.at > last[1] or _released_since(last[1]):
+        if first is None or first.at > lines[-1][1] or _released_since(lines[-1][1]):
             return False
-        mail = Email.get_or_none(Email.message_id == last[0])
-    return mail is None or (mail.state in {"queued", "claimed"} and not mail.attempts and not mail.resends)
+        taken = [message_id for message_id, at in lines if first.at <= at and not _released_since(at)]
+        mails = Email.select(Email.message_id, Email.state, Email.resends).where(Email.message_id << taken)
+        known = {mail.message_id: mail for mail in mails}
+    return any(
+        (mail := known.get(message_id)) is None or (mail.state in {"queued", "claimed"} and not mail.resends)
+        for message_id in taken
+    )
+
+
+def _newest_lines() -> list[tuple[str, datetime]]:
+    """Message-ID and instant of each whole line at the record's end, the newest last."""
+    where = path()
+    if where is None or not where.exists():
+        return []
+    with where.open("rb") as file:
+        file.seek(max(0, where.stat().st_size - _TAIL))
+        lines = _LINE.findall(file.read())
+    return [(message_id.decode("ascii", "replace"), instant(int(at))) for at, message_id in lines]
 
 
 def _released_since(at: datetime) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from store import restored
 from store.actors import Actor
 from store.change import change
 from store.database import run_sql
@@ -35,8 +36,10 @@ class Handed:
 def mark(actor: Actor, handed: Handed, line_ids: Sequence[int], now: datetime) -> int:
     """Say that these lines have been transferred; how many had not been before. One transaction, one event.
 
-    Refused, and nothing is marked, when one of them is no longer final or is not to be transferred.
+    Refused, and nothing is marked, when one of them is no longer final or is not to be transferred, or from a restored
+    store that nobody has let go on: what was transferred since the backup is forgotten in it.
     """
+    restored.require_released()
     with change(actor, ACT, handed.company_id, now) as made:
         marked = 0
         for start in range(0, len(line_ids), _SLICE):

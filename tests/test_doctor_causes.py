@@ -350,6 +350,26 @@ def test_mails_that_wait_for_a_person_can_be_settled_by_command_as_well(well: Ho
     assert said == [SETTLE_AMBIGUOUS, SETTLE_FAILED]
 
 
+def test_a_record_of_what_was_sent_that_takes_no_line_is_wrong(well: Home) -> None:
+    def said(record: Path) -> list[str]:
+        settings = {"KEYDESK_STORE_SENT_RECORD": str(record), **relay(25)}
+        return [text for verdict, about, text in findings(well, **settings) if "The record of what was sent" in text]
+
+    (well.path / "sent").mkdir()
+    (well.path / "well.sent").touch()
+
+    assert said(well.path / "share" / "sent") == [
+        (
+            "The record of what was sent, ~/share/sent, cannot be written (No such file or directory): if the store is "
+            "ever restored, what is mailed meanwhile goes out twice. Give that file and its directory to the worker's "
+            "account, or mount what is missing."
+        )
+    ]
+    assert ["(Is a directory)" in text for text in said(well.path / "sent")] == [True]
+    assert said(well.path / "well.sent") == said(well.path / "new.sent") == []
+    assert not (well.path / "new.sent").exists()
+
+
 # Looks that fail
 
 

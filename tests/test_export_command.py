@@ -124,6 +124,21 @@ def test_what_is_written_is_marked_with_the_digest_of_the_file_and_is_then_not_n
     assert export(books, "csv").out == file.read_bytes().decode().replace("\r\n", "\n")
 
 
+def test_a_restored_store_hands_nothing_over_as_new_until_it_is_released(books: Home, tmp_path: Path) -> None:
+    file = tmp_path / "october.csv"
+    assert books.keydesk("restore", "--hold").status == 0
+
+    for arguments in (("--mark",), ("--new",), ("--new", "--mark")):
+        refused = export(books, "csv", "--out", file, *arguments)
+        assert (refused.status, refused.err.split(" at ")[0]) == (1, "keydesk: This store was restored")
+    assert not file.exists()
+    assert states(books) == {"to-transfer"}
+
+    assert export(books, "csv").status == 0
+    books.keydesk("restore", "--release")
+    assert export(books, "csv", "--new", "--mark").status == 0
+
+
 def test_several_files_are_marked_with_the_digest_of_their_list(books: Home, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -7,7 +7,8 @@ import pytest
 from cast import Cast
 from invoice_desk import NOVEMBER_1, OCTOBER_5, Desk, october
 
-from store import database, invoices
+from store import database, invoices, restored
+from store.actors import WORKER
 from store.tables import InvoiceLine, InvoiceMonth, Key, Licence, UsageBatch, UsageDay
 
 
@@ -186,6 +187,19 @@ def test_a_final_month_that_was_wrong_is_credited_and_billed_again(desk: Desk, f
         "  Arithmetic       2 x 25.00 = 50.00",
         "  Arithmetic       3 x 25.00 = 75.00",
     ]
+
+
+def test_a_restored_store_credits_nothing_until_it_is_released(desk: Desk, final: Cast) -> None:
+    credit = ("invoice", "credit", "nordlys", "2026-10", "--reason", "a licence too few")
+    with database.session():
+        Licence.update(licences=3).where(Licence.company == final.nordlys).execute()
+        restored.hold(WORKER, "a test", NOVEMBER_1)
+
+    assert desk.refused(*credit).startswith("This store was restored at 2026-11-01")
+    assert desk.told(*credit, "--dry-run")[-1] == "Nothing was changed."
+    with database.session():
+        restored.release(WORKER, NOVEMBER_1 + timedelta(days=1))
+    assert desk.told(*credit)[-1] == "October 2026 changes from NOK 99.00 to NOK 75.00."
 
 
 # What was agreed

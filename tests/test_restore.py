@@ -286,6 +286,9 @@ def test_a_store_that_somebody_put_back_by_hand_is_held_too(home: Home, backup: 
         home.store.write_bytes(backup.read_bytes())
         for log in ("-wal", "-shm"):
             home.store.with_name("keydesk.db" + log).unlink(missing_ok=True)
+        by_hand = home.keydesk("run", "deliver-mail", **relay(server.port))
+        night = home.keydesk("sandbox", "next")
+        told = home.keydesk("doctor", **relay(server.port))
         home.keydesk("worker", "--once", **relay(server.port))
         held = len(server.received)
         home.keydesk("worker", "--once", "--resume", **relay(server.port))
@@ -293,6 +296,10 @@ def test_a_store_that_somebody_put_back_by_hand_is_held_too(home: Home, backup: 
         received = [(mail.recipient, str(mail.message["Subject"])) for mail in server.received]
 
     assert 0 < before == held
+    waits = "More was mailed than this store knows: it is older than the record of what was sent ("
+    for refused in (by_hand, night):
+        assert one_sentence(home, refused.status, refused.err).startswith(waits)
+    assert [line.split("  ")[0] for line in told.out.splitlines() if waits in line] == ["look"]
     assert len(set(received)) == len(received)
     assert home.sql("SELECT act FROM event WHERE act LIKE 'store.%' ORDER BY seq") == [
         ("store.restored",),

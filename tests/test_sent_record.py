@@ -126,6 +126,8 @@ def test_the_same_reason_with_other_words_is_another_mail() -> None:
         (190, {"state": "queued", "sent_at": None, "attempts": 0}, True),
         (1, {"state": "claimed", "sent_at": None, "attempts": 0, "owner": "somebody"}, True),
         (1, {"state": "handing-over", "sent_at": None, "attempts": 0, "owner": "somebody"}, False),
+        (1, {"state": "queued", "sent_at": None, "attempts": 1, "reply": "451 greylisted"}, True),
+        (1, {"state": "queued", "resends": 1}, False),
         (1, {"state": "sent"}, False),
     ],
 )
@@ -143,6 +145,21 @@ def test_a_store_that_knows_less_of_the_newest_mail_than_that_it_was_handed_over
         Email.update(**as_in_the_backup).execute()
 
     assert sent_record.is_ahead() is is_ahead
+
+
+def test_a_store_that_lacks_any_of_the_newest_mails_was_restored(record: Path) -> None:
+    one_warning()
+    known = Email.get().message_id
+    lines = [f"1795435200 {message_id} {'0' * 32}\n" for message_id in ("kd.unknown", known)]
+    Email.update(state="sent").execute()
+
+    record.write_text(lines[1])
+    assert not sent_record.is_ahead()
+    record.write_text("".join(lines))
+    assert sent_record.is_ahead()
+    restored.hold(WORKER, "a test", NOON)
+    restored.release(WORKER, NOON)
+    assert not sent_record.is_ahead()
 
 
 def test_a_line_that_was_torn_hides_no_other(record: Path) -> None:

@@ -28,6 +28,7 @@ from store import (
     restored,
     runs,
     sandbox_holds,
+    sent_record,
     waiting_mails,
 )
 from store.database import session
@@ -78,6 +79,7 @@ def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECO
         ("clock", partial(doctor_clocks.clock, now)),
         ("worker", partial(doctor_clocks.worker, now)),
         ("mail", partial(_mail, settings, patience)),
+        ("mail", _sent_record),
         ("restored", _restored),
         ("mail", _unsettled_mails),
         ("notices", _notices),
@@ -158,13 +160,21 @@ def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
 
 
 def _restored() -> Iterator[Finding]:
-    since = restored.held()
-    if since is not None:
+    waits = restored.why_it_waits()
+    if waits is not None:
+        yield Finding("look", "restored", waits)
+
+
+def _sent_record() -> Iterator[Finding]:
+    try:
+        sent_record.check()
+    except OSError as error:
         yield Finding(
-            "look",
-            "restored",
-            f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
-            "then run `keydesk restore --release`.",
+            "wrong",
+            "mail",
+            f"The record of what was sent, {sent_record.path()}, cannot be written ({error.strerror}): if the store is "
+            "ever restored, what is mailed meanwhile goes out twice. Give that file and its directory to the worker's "
+            "account, or mount what is missing.",
         )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import invoice_documents, transfers, unfinished
+from store import invoice_documents, restored, transfers, unfinished
 from store.database import session
 from store.errors import Refused
 from store.exports import csv_file, json_file, parties, sie, ubl
@@ -35,6 +35,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     seller = seller_of(asdict(settings.seller))
     open_store(settings)
     with session():
+        if given.new or given.mark:
+            restored.require_released()
         found = list(invoice_documents.documents(given.month, given.company, drafts=given.drafts))
         told = list(_left_out(given))
         chosen = [document for document in found if not (given.new and document.was_transferred)]
