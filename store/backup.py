@@ -7,6 +7,7 @@ from store import unfinished
 from store.database import private_file, run_sql, session, sqlite_path
 from store.errors import Refused, StoreUnavailable
 from store.rules.text import one_line
+from store.sqlite_file import left_log
 
 LOG_BYTES = 128 * 1024  # more than SQLite puts beside a copy that is looked at
 
@@ -15,8 +16,8 @@ def backup_sqlite(target: Path) -> Path:
     """Copy the live SQLite store to `target` (0600) while others go on writing. It is named once it is checked.
 
     The pepper is not in it: a stolen backup alone can neither accept nor confirm a key. Raises Refused when the target
-    exists, its directory does not, or the store is not SQLite, StoreUnavailable when the copy is not sound or finds no
-    room.
+    or a log of its name exists, its directory does not, or the store is not SQLite, StoreUnavailable when the copy is
+    not sound or finds no room.
     """
     if sqlite_path() is None:
         raise Refused("This store is PostgreSQL: back it up with `pg_dump -Fc`.")
@@ -24,6 +25,8 @@ def backup_sqlite(target: Path) -> Path:
         raise Refused(f"{target} is there already; name another file.")
     if not target.parent.is_dir():
         raise Refused(f"There is no directory {target.parent}; make it first, or mount what it is on.")
+    if log := left_log(target):
+        raise Refused(f"{log} is left of another file and would be read into this one; move it away, or name another.")
     with (
         session(),
         unfinished.room(target.parent, _size() + LOG_BYTES),

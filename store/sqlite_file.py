@@ -71,6 +71,12 @@ class SqliteFile(SqliteDatabase):
         )
 
 
+def left_log(path: Path) -> Path | None:
+    """A log beside a path that is not empty: SQLite reads it into whatever file has that name."""
+    beside = (path.with_name(path.name + log) for log in ("-wal", "-journal"))
+    return next((log for log in beside if log.exists() and log.stat().st_size), None)
+
+
 def _identity(path: Path) -> _Identity | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat, with each change

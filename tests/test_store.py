@@ -129,6 +129,27 @@ def test_a_backup_of_a_live_store_is_whole_private_and_never_overwrites(tmp_path
     dispose()
 
 
+@pytest.mark.parametrize("log", ["-wal", "-journal"])
+def test_a_backup_never_takes_a_name_whose_log_of_before_would_be_read_into_it(tmp_path: Path, log: str) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    migrations.migrate(NOON)
+    target = tmp_path / "copies" / "monday.db"
+    target.parent.mkdir()
+    left = target.with_name(f"monday.db{log}")
+    left.write_bytes(b"of another file")
+
+    with pytest.raises(Refused) as refused:
+        backup_sqlite(target)
+
+    assert str(refused.value) == (
+        f"{left} is left of another file and would be read into this one; move it away, or name another."
+    )
+    assert list(target.parent.iterdir()) == [left]
+    left.write_bytes(b"")
+    assert backup_sqlite(target).exists()
+    dispose()
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
