@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from jobs.refreshers import full_text
+from jobs.refreshers.full_text import quoted
 from jobs.refreshers.rules import Rule, Rules
 from store import unfinished
 from store.errors import Refused, StoreUnavailable
+from store.sqlite_file import left_log
 
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 10
 _LOOKS_UP_EVERY = 100_000  # steps of a statement
 _PAGES_AT_ONCE = 2000
-_LOGS = ("-wal", "-journal")
+_SAMPLES = "SELECT name FROM sqlite_schema WHERE name IN ('sqlite_stat2', 'sqlite_stat3', 'sqlite_stat4')"
 _IN_USE = "Something has the sandbox {} open; stop it while it is refreshed."
 
 
@@ -39,14 +42,13 @@ def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
     """Replace the target by a masked copy of the source; the target of before is kept as `….previous`.
 
     The source is opened read-only. Refused, with the target as it was, when the target is not allowed, is the source,
-    is no SQLite file, or is in use, when a rule fits nothing, or when the copy is not sound.
+    is no SQLite file, or is in use, when a rule fits nothing, or when the copy is not sound or not masked in every row.
     """
     source, target = source.absolute(), target.absolute()
     _guard(source, target, rules)
     try:
         with unfinished.folder(target.parent, ".refreshing-") as folder:
-            copy = folder / "copy.db"
-            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            copy = _private(folder / "copy.db")
             columns = _copied(source, copy, rules)
             if target.exists():
                 copy.chmod(target.stat().st_mode & 0o777)
@@ -68,6 +70,13 @@ def _guard(source: Path, target: Path, rules: Rules) -> None:
     for place in (real, _previous(target)):  # both are written to
         if place == source.resolve() or (place.exists() and place.samefile(source)):
             raise Refused(f"{place} is the source itself; nothing was touched.")
+    if not target.exists() and (log := left_log(target)):
+        raise Refused(f"{log} is left of a sandbox that is gone, and would be read into the new one; move it away.")
+
+
+def _private(path: Path) -> Path:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    return path
 
 
 def _copied(source: Path, copy: Path, rules: Rules) -> int:
@@ -108,10 +117,11 @@ def _read(source: Path, body: Callable[[], T]) -> T:
 
 def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Every column that can be written, by table."""
+    following = full_text.following(connection)
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
     ).fetchall()
-    for (table,) in tables:
+    for table in (name for (name,) in tables if name not in following):
         for column, hidden in connection.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (table,)):
             if not hidden:  # of another kind are generated columns: they follow those that they are made from
                 yield str(table), str(column)
@@ -123,19 +133,38 @@ def _mask(connection: sqlite3.Connection, chosen: list[tuple[str, str, Rule]]) -
     connection.execute("BEGIN IMMEDIATE")
     triggers = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {_quoted(name)}")
+        connection.execute(f"DROP TRIGGER {quoted(name)}")
     for table, masked in groupby(chosen, key=itemgetter(0)):
-        given = list(masked)
-        setting = ", ".join(f"{_quoted(column)} = {_value(column, rule)}" for _, column, rule in given)
-        values = [rule.value for _, _, rule in given if rule.way == "fixed"]
-        connection.execute(f"UPDATE {_quoted(table)} SET {setting}", values)  # noqa: S608 - names are quoted
+        index = full_text.tables(connection).get(table)
+        if index is not None and index.keeps_no_text:
+            full_text.empty(connection, index)
+        else:
+            _update(connection, table, [(column, rule) for _, column, rule in masked])
+    full_text.rebuild(connection, {table for table, _, _ in chosen})
+    for (samples,) in connection.execute(_SAMPLES).fetchall():
+        connection.execute(f"DELETE FROM {quoted(samples)}")  # noqa: S608 - names are quoted
     for _, text in triggers:
         connection.execute(text)
     connection.execute("COMMIT")
 
 
+def _update(connection: sqlite3.Connection, table: str, masked: list[tuple[str, Rule]]) -> None:
+    """Every row or none, also where the table's own ON CONFLICT would pass over a row, or delete another."""
+    setting = ", ".join(f"{quoted(column)} = {_value(column, rule)}" for column, rule in masked)
+    values = [rule.value for _, rule in masked if rule.way == "fixed"]
+    count = f"SELECT count(*) FROM {quoted(table)}"  # noqa: S608 - names are quoted
+    (before,) = connection.execute(count).fetchone()
+    changed = connection.execute(f"UPDATE OR ABORT {quoted(table)} SET {setting}", values).rowcount  # noqa: S608
+    (after,) = connection.execute(count).fetchone()
+    if not before == changed == after:
+        raise Refused(
+            f"Of {before} rows of {table} {changed} were masked, and {after} are there afterwards; "
+            "the sandbox is as it was."
+        )
+
+
 def _value(column: str, rule: Rule) -> str:
-    return {"fixed": "?", "null": "NULL"}.get(rule.way, f"masked_{rule.way}({_quoted(column)})")
+    return {"fixed": "?", "null": "NULL"}.get(rule.way, f"masked_{rule.way}({quoted(column)})")
 
 
 def _offer(connection: sqlite3.Connection, secret: bytes) -> None:
@@ -198,9 +227,8 @@ def _swap(copy: Path, target: Path) -> Path | None:
     _sync(copy)
     previous = None
     if target.exists():
-        for log in _LOGS:
-            if (left := target.with_name(target.name + log)).exists() and left.stat().st_size:
-                raise Refused(f"{left} holds what was not written into the sandbox yet; open and close it once.")
+        if log := left_log(target):
+            raise Refused(f"{log} holds what was not written into the sandbox yet; open and close it once.")
         previous = _previous(target)
         linked = copy.with_name("previous")
         os.link(target, linked)
@@ -220,7 +248,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
