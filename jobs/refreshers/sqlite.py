@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from jobs.refreshers import full_text
+from jobs.refreshers import access, full_text
 from jobs.refreshers.full_text import quoted
 from jobs.refreshers.rules import Rule, Rules
 from store import unfinished
@@ -42,16 +42,19 @@ def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
     """Replace the target by a masked copy of the source; the target of before is kept as `….previous`.
 
     The source is opened read-only. Refused, with the target as it was, when the target is not allowed, is the source,
-    is no SQLite file, or is in use, when a rule fits nothing, or when the copy is not sound or not masked in every row.
+    is no SQLite file, is in use, or has an owner or group that the copy cannot get, when a rule fits nothing, or when
+    the copy is not sound or not masked in every row.
     """
     source, target = source.absolute(), target.absolute()
     _guard(source, target, rules)
     try:
         with unfinished.folder(target.parent, ".refreshing-") as folder:
+            if target.exists():
+                access.give_as(_private(folder / "empty"), target)  # or it would be refused after hours of copying
             copy = _private(folder / "copy.db")
             columns = _copied(source, copy, rules)
             if target.exists():
-                copy.chmod(target.stat().st_mode & 0o777)
+                access.give_as(copy, target)
             with _closed(target):
                 return Refreshed(columns, _swap(copy, target))
     except sqlite3.Error as error:

@@ -1,0 +1,146 @@
+"""May the same people use a SQLite sandbox after its refresh as before it, and nobody else?"""
+
+import os
+import shutil
+import sqlite3
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs.refreshers import sqlite
+from jobs.refreshers.rules import Rule, Rules
+from store.errors import Refused
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+ACCESS_LIST = "system.posix_acl_access"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Path]:
+    """A sandbox of before beside its production, where other users can go too."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "sandbox").mkdir()
+    for path in (folder / "production.db", folder / "sandbox" / "nordlys.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript("CREATE TABLE customer (email TEXT); INSERT INTO customer VALUES ('a@b.example')")
+        path.chmod(0o644)
+    yield folder / "sandbox" / "nordlys.db"
+    shutil.rmtree(folder)
+
+
+def refresh(sandbox: Path) -> None:
+    rules = Rules((f"{sandbox.parent}/*.db",), (Rule("customer", "email", "mail"),))
+    sqlite.refresh(sandbox.parent.parent / "production.db", sandbox, rules)
+
+
+def access(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+@contextmanager
+def user(number: int) -> Iterator[None]:
+    """Be somebody else, of a group of the same number and no other."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(number)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+@as_root
+def test_owner_group_and_mode_stay_as_they_were(sandbox: Path) -> None:
+    os.chown(sandbox, 65534, 1001)
+    sandbox.chmod(0o660)
+
+    refresh(sandbox)
+
+    assert access(sandbox) == (65534, 1001, 0o660)
+    assert access(sandbox.with_name("nordlys.db.previous")) == (65534, 1001, 0o660)
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("owner", "group", "commands"),
+    [
+        (65534, 1001, "chown 1001 {sandbox}"),
+        (1001, 1002, "chgrp 1002 {folder}; chmod g+s {folder}"),
+        (65534, 1002, "chown 1001 {sandbox}; chgrp 1002 {folder}; chmod g+s {folder}"),
+    ],
+)
+def test_one_who_may_not_give_a_file_away_is_told_what_to_do_before_anything_is_copied(
+    sandbox: Path, owner: int, group: int, commands: str
+) -> None:
+    os.chown(sandbox.parent, 1001, 1001)
+    os.chown(sandbox, owner, group)
+    sandbox.chmod(0o666)
+
+    with user(1001), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite, "_PAGES_AT_ONCE", "nothing is copied")
+        with pytest.raises(Refused) as refused:
+            refresh(sandbox)
+
+    assert str(refused.value) == (
+        f"{sandbox} belongs to user {owner} and group {group}, and this user may not give them the file that comes in "
+        "its place; nothing was changed. Run this as root, or once: "
+        + commands.format(sandbox=sandbox, folder=sandbox.parent)
+    )
+    assert access(sandbox) == (owner, group, 0o666)
+    assert [path.name for path in sandbox.parent.iterdir()] == ["nordlys.db"]
+
+
+@as_root
+def test_a_directory_that_hands_its_group_on_lets_a_user_without_rights_keep_it(sandbox: Path) -> None:
+    os.chown(sandbox.parent, 1001, 1002)
+    sandbox.parent.chmod(0o2755)
+    os.chown(sandbox, 1001, 1002)
+    sandbox.chmod(0o660)
+
+    with user(1001):
+        refresh(sandbox)
+
+    assert access(sandbox) == (1001, 1002, 0o660)
+
+
+def test_an_access_list_stays_and_the_group_gets_no_more_than_it_had(sandbox: Path) -> None:
+    everyone_else = 2**32 - 1
+    entries = [(0x01, 6, everyone_else), (0x02, 6, 65534), (0x04, 0, everyone_else)]  # owner, user 65534, group
+    entries += [(0x10, 6, everyone_else), (0x20, 0, everyone_else)]  # mask, which stands for the group in the mode
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(sandbox, ACCESS_LIST, listed)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+
+    refresh(sandbox)
+
+    assert os.getxattr(sandbox, ACCESS_LIST) == listed
+    assert access(sandbox)[2] == 0o660
+
+
+def test_an_access_list_that_the_directory_hands_on_is_not_taken(sandbox: Path) -> None:
+    everyone_else = 2**32 - 1
+    entries = [(0x01, 7, everyone_else), (0x02, 7, 65534), (0x04, 5, everyone_else)]
+    entries += [(0x10, 7, everyone_else), (0x20, 5, everyone_else)]
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    sandbox.chmod(0o640)
+    try:
+        os.setxattr(sandbox.parent, "system.posix_acl_default", listed)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+
+    refresh(sandbox)
+
+    assert access(sandbox)[2] == 0o640
+    assert ACCESS_LIST not in os.listxattr(sandbox)
