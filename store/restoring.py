@@ -18,6 +18,7 @@ from store.errors import Refused, StoreUnavailable
 from store.gate import GateClosedError, WriteGate
 from store.peppers import Peppers
 from store.rules.text import one_line, visible
+from store.sqlite_file import left_log
 from store.tables import TABLES, Event
 
 _PATIENCE_SECONDS = 5  # for the gate, and for whoever still has the store open
@@ -91,8 +92,7 @@ def _copied(backup: Path, store: Path) -> Iterator[Path]:
         raise Refused(f"{backup} is no file; name one that `keydesk backup` made.")
     if store.exists() and backup.samefile(store):
         raise Refused(f"{backup} is the store itself; name a backup of it.")
-    log = backup.with_name(backup.name + "-wal")
-    if log.exists() and log.stat().st_size:
+    if log := left_log(backup):
         raise Refused(f"{log} lies beside it, so this is no finished backup; make one with `keydesk backup`.")
     private_directory(store.parent)
     with (

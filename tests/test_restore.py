@@ -85,6 +85,17 @@ def test_what_is_no_store_of_keydesk_is_refused(home: Home) -> None:
     ]
 
 
+@pytest.mark.parametrize("log", ["-wal", "-journal"])
+def test_a_copy_of_a_store_whose_log_lies_beside_it_is_no_backup(home: Home, backup: Path, log: str) -> None:
+    backup.with_name(backup.name + log).write_bytes(b"what is not in the file yet")
+
+    said = home.keydesk("restore", backup, "--check")
+
+    assert one_sentence(home, said.status, said.err) == (
+        f"~/kept.db{log} lies beside it, so this is no finished backup; make one with `keydesk backup`."
+    )
+
+
 def test_a_backup_with_a_changed_event_or_for_another_pepper_is_refused(home: Home, backup: Path) -> None:
     pepper = home.pepper.read_text(encoding="ascii")
     home.pepper.write_text("1:" + "ab" * 32 + "\n", encoding="ascii")
