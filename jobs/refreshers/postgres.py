@@ -4,19 +4,18 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Identifier
 
-from jobs.refreshers.rules import Rule, Rules
+from jobs.refreshers import postgres_masking
+from jobs.refreshers.rules import Rules
 from store.errors import Refused, SettingsWrong, StoreUnavailable
 
 _LONGEST_NAME = 63 - len("_before_20261123T120000")
@@ -46,8 +45,10 @@ class Place:
         return replace(self, url=urlunsplit(urlsplit(self.url)._replace(path="/" + name)))
 
     def connect(self) -> "psycopg.Connection[Any]":
-        """A session in which every statement is its own transaction."""
-        return psycopg.connect(self.url, password=self.password, autocommit=True, connect_timeout=10)
+        """A session in which every statement is its own transaction, and that lasts as long as any copy does."""
+        connection = psycopg.connect(self.url, password=self.password, autocommit=True, connect_timeout=10)
+        connection.execute(_NO_TIME_LIMITS)
+        return connection
 
     @contextmanager
     def environment(self) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
@@ -71,10 +72,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What was done: how many columns were masked, and the databases of before that are kept, the newest first."""
+    """What was done: how many columns were masked, and the databases of before, the newest first.
+
+    `stuck` were to be dropped and could not be; a later refresh drops them.
+    """
 
     columns: int
     kept: tuple[str, ...]
+    stuck: tuple[str, ...] = ()
 
 
 def refresh(
@@ -84,30 +89,26 @@ def refresh(
 
     Refused, with the target as it was, when the target is not allowed or is the source, when the source's login may
     write, when a rule fits nothing, or while another one refreshes it. Sessions at the target are ended by the swap.
-    What a refresh that was killed has left is dropped first.
+    What a refresh that was killed has left is dropped first. Whatever fails after the swap is no failure.
     """
     stamp = f"{now:%Y%m%dT%H%M%S}"
     rules.require_target(target.name)
     if len(target.name) > _LONGEST_NAME:
         raise Refused(f"The name {target.name} is too long to keep the database of before beside it.")
     try:
-        with source.connect() as reader, target.other("postgres").connect() as server:
+        with closing(source.connect()) as reader, closing(target.other("postgres").connect()) as server:
             _guard(reader, source, server, target)
-            chosen = rules.matched(_columns(reader))  # before anything is copied
             _be_alone(server, target.name)
-            new = f"{target.name}_new_{stamp}"
+            before = _stamped(server, f"{target.name}_before_")
+            new = target.other(f"{target.name}_new_{stamp}")
             try:
-                server.execute(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(new)))
-                server.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(Identifier(new)))
-                _copy(source, target.other(new), programs)
-                with target.other(new).connect() as copy:
-                    _mask(copy, chosen)
-                _swap(server, target.name, new, stamp)
+                columns = _copied(reader, source, server, new, rules, programs)
+                before[:0] = _swap(server, target.name, new.name, stamp)
             except BaseException:
                 with suppress(psycopg.Error):  # the next refresh drops it then
-                    server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(new)))
+                    server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(new.name)))
                 raise
-            return Refreshed(len(chosen), _forget_older(server, target.name, keep))
+            return Refreshed(columns, tuple(before[:keep]), _drop(server, before[keep:]))
     except psycopg.Error as error:
         said = str(error).strip().split("\n", 1)[0]
         raise StoreUnavailable(f"The sandbox {target.name} was not refreshed: {said}") from None
@@ -115,13 +116,13 @@ def refresh(
 
 def _guard(reader: Any, source: Place, server: Any, target: Place) -> None:
     reader.execute("SET default_transaction_read_only = on")
-    role = reader.execute("SELECT rolsuper, rolname FROM pg_roles WHERE rolname = current_user").fetchone()
-    writable = reader.execute(_WRITABLE).fetchone()
     if _identity(reader, source.name) == _identity(server, target.name):
         raise Refused(f"{target.name} is the source itself; nothing was touched.")
-    if role[0] or writable is not None:
-        what = "everything, as a superuser" if role[0] else writable[0]
-        raise Refused(f"The source's login {role[1]} may write {what}; use one that may only read (pg_read_all_data).")
+    found = reader.execute(_MIGHTY).fetchone() or reader.execute(_WRITABLE).fetchone()
+    if found is not None:
+        login, role, may = found
+        member = "" if login == role else f", as a member of {role}"
+        raise Refused(f"The source's login {login} may {may}{member}; use one that may only read (pg_read_all_data).")
 
 
 def _be_alone(server: "psycopg.Connection[Any]", name: str) -> None:
@@ -141,30 +142,76 @@ def _identity(connection: Any, name: str) -> tuple[int, int] | None:
     return (int(found[0]), int(found[1])) if found else None
 
 
-def _columns(reader: Any) -> Iterator[tuple[str, str]]:
-    """Every column that can be written; of partitioned tables the parent's. Tables outside `public` as schema.table."""
-    for schema, table, column in reader.execute(_COLUMNS).fetchall():
-        yield (table if schema == "public" else f"{schema}.{table}"), column
+def _copied(
+    reader: "psycopg.Connection[Any]",
+    source: Place,
+    server: "psycopg.Connection[Any]",
+    new: Place,
+    rules: Rules,
+    programs: Path | None,
+) -> int:
+    """A masked copy in a new database; how many columns were masked.
+
+    What PostgreSQL's programs call post-data comes after the masking: triggers, rules and policies cannot divert it,
+    foreign keys and unique indexes are held against the masked values, and materialised views are made of them.
+    """
+    # The rules and both dumps see the source of one instant.
+    reader.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    masked = postgres_masking.tables(reader, rules)  # before anything is copied
+    server.execute(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(new.name)))
+    server.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(Identifier(new.name)))
+    snapshot = reader.execute("SELECT pg_export_snapshot()").fetchone()
+    dump = _dump(source, programs, snapshot[0] if snapshot else "")
+    with tempfile.TemporaryFile() as definitions:
+        _run(source, [*dump, "--section=post-data"], stdout=definitions)
+        _copy(source, [*dump, "--section=pre-data", "--section=data"], new, _restore(new, programs))
+        reader.close()  # masking takes long, and production would keep old rows for this transaction
+        with closing(new.connect()) as copy:
+            postgres_masking.mask(copy, masked)
+            definitions.seek(0)
+            _run(new, _restore(new, programs), stdin=definitions)
+            postgres_masking.forget_statistics(copy)
+    return sum(len(table.masks) for table in masked)
 
 
-def _copy(source: Place, new: Place, programs: Path | None) -> None:
-    """pg_dump into pg_restore: nothing unmasked is ever written to a file of ours."""
-    dump = ["pg_dump", "--format=custom", "--compress=0", "--no-owner", "--no-privileges"]
-    dump += ["--no-publications", "--no-subscriptions", f"--dbname={source.url}"]
-    put = ["pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={new.url}"]
-    if programs is not None:
-        dump[0], put[0] = str(programs / dump[0]), str(programs / put[0])
+def _dump(source: Place, programs: Path | None, snapshot: str) -> list[str]:
+    program = "pg_dump" if programs is None else str(programs / "pg_dump")
+    return [
+        *(program, "--format=custom", "--compress=0", "--no-owner", "--no-privileges"),
+        *("--no-publications", "--no-subscriptions", f"--snapshot={snapshot}", f"--dbname={source.url}"),
+    ]
+
+
+def _restore(new: Place, programs: Path | None) -> list[str]:
+    program = "pg_restore" if programs is None else str(programs / "pg_restore")
+    return [program, "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={new.url}"]
+
+
+def _copy(source: Place, dump: list[str], new: Place, restore: list[str]) -> None:
+    """One into the other: no row is ever written to a file of ours."""
     with tempfile.TemporaryFile() as said:
         with _started(dump, source, said, stdout=subprocess.PIPE) as dumping:
-            with _started(put, new, said, stdin=dumping.stdout) as putting:
+            with _started(restore, new, said, stdin=dumping.stdout) as putting:
                 if dumping.stdout is not None:
                     dumping.stdout.close()
                 putting.wait()
             dumping.wait()
-        if dumping.returncode or putting.returncode:
-            said.seek(0)
-            words = said.read().decode("utf-8", "replace").strip().split("\n")[0][:300]
-            raise StoreUnavailable(f"The copy failed and the sandbox is as it was: {words}")
+        _require_done(said, dumping, putting)
+
+
+def _run(place: Place, arguments: list[str], **streams: Any) -> None:
+    with tempfile.TemporaryFile() as said:
+        with _started(arguments, place, said, **streams) as running:
+            running.wait()
+        _require_done(said, running)
+
+
+def _require_done(said: IO[bytes], *processes: "subprocess.Popen[bytes]") -> None:
+    if any(process.returncode for process in processes):
+        said.seek(0)
+        lines = said.read().decode("utf-8", "replace").strip().split("\n")
+        words = next((line for line in lines if "error:" in line), lines[0])[:300]
+        raise StoreUnavailable(f"The copy failed and the sandbox is as it was: {words}")
 
 
 @contextmanager
@@ -186,45 +233,12 @@ def _started(arguments: list[str], place: Place, said: Any, **streams: Any) -> I
             process.wait()
 
 
-def _mask(copy: "psycopg.Connection[Any]", chosen: list[tuple[str, str, Rule]]) -> None:
-    """All or nothing, without triggers; then nothing of what was masked is left in old rows or statistics."""
-    with copy.transaction():
-        copy.execute(_UNKNOWN_TO_ALL)
-        triggers = copy.execute(_TRIGGERS).fetchall()
-        for schema, table, trigger, _ in triggers:
-            copy.execute(_alter("ALTER TABLE {} DISABLE TRIGGER {}", schema, table, trigger))
-        for table, masked in groupby(chosen, key=itemgetter(0)):
-            setting = [SQL("{} = ").format(Identifier(column)) + _value(column, rule) for _, column, rule in masked]
-            copy.execute(SQL("UPDATE {} SET ").format(_table(table)) + SQL(", ").join(setting))
-        for schema, table, trigger, enabled in triggers:
-            how = {"R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}.get(enabled, "ENABLE")
-            copy.execute(_alter("ALTER TABLE {} " + how + " TRIGGER {}", schema, table, trigger))
-    for table in dict.fromkeys(table for table, _, _ in chosen):
-        copy.execute(SQL("VACUUM (FULL, ANALYZE) {}").format(_table(table)))
-    for schema, view in copy.execute(_MATERIALISED).fetchall():
-        copy.execute(SQL("REFRESH MATERIALIZED VIEW {}").format(Identifier(schema, view)))
+def _swap(server: "psycopg.Connection[Any]", name: str, new: str, stamp: str) -> list[str]:
+    """Both names change in one transaction of one session, or neither does. Whoever is at the old one is sent away.
 
-
-def _value(column: str, rule: Rule) -> Composed:
-    if rule.way in {"fixed", "null"}:
-        return Composed([Literal(rule.value)])
-    hashed = SQL(
-        "left(encode(sha256((SELECT secret FROM masking_secret) || convert_to({}::text, 'UTF8')), 'hex'), 24)"
-    ).format(Identifier(column))
-    return hashed + SQL(" || '@masked.invalid'") if rule.way == "mail" else Composed([hashed])
-
-
-def _alter(text: str, schema: str, table: str, trigger: str) -> Composed:
-    return SQL(text).format(Identifier(schema, table), Identifier(trigger))
-
-
-def _table(name: str) -> Identifier:
-    schema, dot, table = name.partition(".")
-    return Identifier(schema, table) if dot else Identifier("public", name)
-
-
-def _swap(server: "psycopg.Connection[Any]", name: str, new: str, stamp: str) -> None:
-    """Both names change in one transaction of one session, or neither does. Whoever is at the old one is sent away."""
+    The name that the database of before has then, if there was one.
+    """
+    kept = f"{name}_before_{stamp}"
     old = (
         server.execute("SELECT has_database_privilege('public', %s, 'CONNECT')", (name,))
         if _there(server, name)
@@ -240,25 +254,29 @@ def _swap(server: "psycopg.Connection[Any]", name: str, new: str, stamp: str) ->
                     server.execute(
                         "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = %s", (name,)
                     )
-                    kept = f"{name}_before_{stamp}"
                     server.execute(SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(name), Identifier(kept)))
                 server.execute(SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(new), Identifier(name)))
         except psycopg.errors.ObjectInUse:
             if last:
                 raise
         else:
-            return
+            break
+    return [] if old is None else [kept]
 
 
 def _there(server: "psycopg.Connection[Any]", name: str) -> bool:
     return server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
 
 
-def _forget_older(server: "psycopg.Connection[Any]", name: str, keep: int) -> tuple[str, ...]:
-    names = _stamped(server, f"{name}_before_")
-    for old in names[keep:]:
-        server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(old)))
-    return tuple(names[:keep])
+def _drop(server: "psycopg.Connection[Any]", names: list[str]) -> tuple[str, ...]:
+    """Drop them; those that could not be dropped, as when somebody is there whom the login may not send away."""
+    stuck = []
+    for name in names:
+        try:
+            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        except psycopg.Error:
+            stuck.append(name)
+    return tuple(stuck)
 
 
 def _stamped(server: "psycopg.Connection[Any]", prefix: str) -> list[str]:
@@ -271,36 +289,45 @@ def _stamped(server: "psycopg.Connection[Any]", prefix: str) -> list[str]:
     return [str(row[0]) for row in found]
 
 
-# Made where it is used, and gone with the transaction: nobody can try values against it afterwards.
-_UNKNOWN_TO_ALL = """
-    CREATE TEMPORARY TABLE masking_secret ON COMMIT DROP AS
-    SELECT sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')) AS secret
+# While the programs run the sessions wait, and a large table takes long: as pg_dump does for its own.
+_NO_TIME_LIMITS = """
+    SELECT set_config(name, '0', false) FROM pg_settings
+     WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'statement_timeout',
+                    'transaction_timeout')
 """
 
-_WRITABLE = """
-    SELECT n.nspname || '.' || c.relname
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'f', 'v') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-       AND n.nspname NOT LIKE 'pg\\_%' AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+# A role that the login is a member of counts whether its rights are inherited or taken by SET ROLE.
+_MIGHTY = """
+    SELECT session_user, rolname, CASE WHEN rolsuper THEN 'write everything, as a superuser'
+                                       WHEN rolcreaterole THEN 'make roles that write' ELSE 'write everything' END
+      FROM pg_roles
+     WHERE pg_has_role(session_user, oid, 'MEMBER')
+       AND (rolsuper OR rolcreaterole
+            OR rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program'))
+     ORDER BY rolsuper DESC, rolname <> session_user
      LIMIT 1
 """
 
-_COLUMNS = """
-    SELECT n.nspname, c.relname, a.attname
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
-       AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-     ORDER BY 1, 2, a.attnum
-"""
-
-_TRIGGERS = """
-    SELECT n.nspname, c.relname, t.tgname, t.tgenabled::text
-      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgparentid = 0 AND c.relkind IN ('r', 'p')
-"""
-
-_MATERIALISED = """
-    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'm' ORDER BY c.oid
+_WRITABLE = """
+    WITH mine AS (SELECT oid, rolname FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
+         place AS (SELECT oid, nspname, coalesce(nspacl, acldefault('n', nspowner)) AS acl FROM pg_namespace
+                    WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'),
+         may (role, what) AS (
+        SELECT mine.rolname, 'write ' || place.nspname || '.' || c.relname
+          FROM mine CROSS JOIN place JOIN pg_class c ON c.relnamespace = place.oid
+         WHERE c.relkind IN ('r', 'p', 'f', 'v', 'S')
+           AND (has_table_privilege(mine.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
+                OR c.relkind <> 'S' AND has_any_column_privilege(mine.oid, c.oid, 'INSERT, UPDATE'))
+         UNION ALL
+        SELECT mine.rolname, format('create in %s (REVOKE CREATE ON %s FROM %s)', made.place, made.place,
+                                    coalesce(quote_ident(mine.rolname), 'PUBLIC'))
+          FROM (SELECT format('schema %I', nspname), acl FROM place
+                 UNION ALL
+                SELECT format('database %I', datname), coalesce(datacl, acldefault('d', datdba))
+                  FROM pg_database WHERE datname = current_database()) made (place, acl)
+         CROSS JOIN aclexplode(made.acl) a LEFT JOIN mine ON mine.oid = a.grantee
+         WHERE a.privilege_type = 'CREATE' AND (a.grantee = 0 OR mine.oid IS NOT NULL)
+    )
+    SELECT session_user, coalesce(role, session_user), what FROM may
+     ORDER BY coalesce(role <> session_user, false), what DESC LIMIT 1
 """

@@ -60,7 +60,8 @@ def _postgres(given: argparse.Namespace, source: str, target: str, read: rules.R
         now=now,
     )
     kept = f"; kept from before: {', '.join(done.kept)}" if done.kept else ""
-    sys.stdout.write(visible(f"{into.name} is fresh, {done.columns} columns masked{kept}.") + "\n")
+    stuck = f"; not dropped, to be tried by the next refresh: {', '.join(done.stuck)}" if done.stuck else ""
+    sys.stdout.write(visible(f"{into.name} is fresh, {done.columns} columns masked{kept}{stuck}.") + "\n")
 
 
 def _company() -> str:
