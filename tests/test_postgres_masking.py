@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
@@ -279,3 +280,16 @@ def test_a_dot_in_a_table_s_name_leads_to_no_other_table(refresh: Refresh, postg
     )
 
     assert values(postgres, 'SELECT email FROM crm.note UNION ALL SELECT email FROM "crm.note"') == ["None", "None"]
+
+
+def test_a_rule_is_blind_to_capital_letters(tmp_path: Path) -> None:
+    masks = (Rule("customer", "*email*", "mail"), Rule("Note", "*", "null"))
+    present = [("customer", "workEmail"), ("Customer", "EMAIL_2"), ("customer", "id"), ("note", "text")]
+
+    chosen = Rules((str(tmp_path),), masks).matched(present)
+
+    assert [(table, column) for table, column, _ in chosen] == [
+        ("customer", "workEmail"),
+        ("Customer", "EMAIL_2"),
+        ("note", "text"),
+    ]

@@ -17,7 +17,7 @@ _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True)
 class Rule:
-    """One `[[mask]]`: patterns of table and column, and what becomes of the values.
+    """One `[[mask]]`: patterns of table and column (small and capital letters alike), and what becomes of the values.
 
     `mail` makes an address below masked.invalid, `hash` 24 hex digits; equal values of one refresh stay equal, and no
     one can go back, because they depend on a secret that is thrown away. Both leave null as it is. `null` and `fixed`
@@ -68,7 +68,12 @@ class Rules:
 
 
 def _fits(rule: Rule, table: str, column: str) -> bool:
-    return fnmatchcase(table, rule.table) and fnmatchcase(column, rule.column)
+    return _is_like(table, rule.table) and _is_like(column, rule.column)
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    """Small and capital letters alike: a column that is masked too much is seen, one that is copied is not."""
+    return fnmatchcase(name.casefold(), pattern.casefold())
 
 
 def read(path: Path) -> Rules:
