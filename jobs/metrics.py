@@ -120,7 +120,11 @@ def _told(found: Figures, now: datetime) -> Iterator[Metric]:
     yield _by("sandboxes", "Sandboxes that are left alone", "state", found.sandboxes)
     yield _gauge("store_held", "Whether a restored store waits for a person and sends nothing", found.held)
     for name, text, since in (
-        ("mail_oldest_wait_seconds", "How long the mail that is due longest has waited", found.oldest_mail),
+        (
+            "mail_oldest_wait_seconds",
+            "How long the mail that is due longest waits, refused or not",
+            found.oldest_mail,
+        ),
         ("refresh_oldest_wait_seconds", "How long the refresh that is due longest has waited", found.oldest_refresh),
         ("refresh_age_seconds", "Since the newest refresh of any sandbox was reported done", found.last_refresh),
         (

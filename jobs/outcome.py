@@ -8,7 +8,7 @@ from typing import Final
 
 from jobs.json_log import JsonLog
 from jobs.smtp_answers import NO_REPLY, Answer, BadAddress, StopRun, TryLater
-from store import ambiguous_mails, outgoing
+from store import ambiguous_mails, outgoing, waiting_mails
 from store.outgoing import Bound, Taken
 from store.tables import Email
 
@@ -87,7 +87,7 @@ class Verdicts:
     def taken(self, mail: Email, reply: str, now: datetime) -> None:
         """The relay has taken it, of which the store is told by `all_sent` or with the next hand-over."""
         self.outcome.sent.append(mail.id)
-        waited = int((now - max(mail.queued_at, mail.next_at)).total_seconds())
+        waited = int((now - waiting_mails.due_since(mail)).total_seconds())
         self.say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
 
     def all_sent(self, taken: Sequence[Taken]) -> None:

@@ -19,7 +19,7 @@ class Figures:
     last_success: dict[str, datetime]  # job -> when a run of it was done last
     runs: dict[str, int]  # due, overdue, running, failing (tried before), held
     mails: Pending
-    oldest_mail: datetime | None  # since when the mail that is due and waits longest has waited
+    oldest_mail: datetime | None  # since when the mail is due that has waited longest, refused or not
     refreshes: dict[str, int]  # due, running
     oldest_refresh: datetime | None  # since when the marker that is due longest is due
     last_refresh: datetime | None
@@ -32,13 +32,12 @@ def read(now: datetime) -> Figures:
     """All of it."""
     with session():
         at = seconds(now)
-        mail = run_sql(_OLDEST_MAIL, (at,)).fetchone()[0]
         refreshes = run_sql(_REFRESHES, (at,)).fetchall()
         return Figures(
             last_success={str(job): instant(done) for job, done in run_sql(_LAST_SUCCESS).fetchall()},
             runs=_runs(at),
             mails=waiting_mails.pending(),
-            oldest_mail=_instant(mail),
+            oldest_mail=waiting_mails.oldest(now),
             refreshes={"due": 0, "running": 0} | {str(state): int(count) for state, count, _ in refreshes},
             oldest_refresh=next((_instant(due_at) for state, _, due_at in refreshes if state == "due"), None),
             last_refresh=_instant(run_sql(_LAST_REFRESH).fetchone()[0]),
@@ -68,11 +67,6 @@ _RUNS = """
            sum(CASE WHEN state = 'running' THEN 1 ELSE 0 END),
            sum(CASE WHEN state = 'due' AND attempt > 0 AND error IS NOT NULL THEN 1 ELSE 0 END)
       FROM run WHERE state IN ('due', 'running')
-"""
-
-_OLDEST_MAIL = """
-    SELECT min(next_at) FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ?
 """
 
 _REFRESHES = """

@@ -13,14 +13,14 @@ from store.tables import Email
 
 
 def resend(actor: Actor, email_id: int, now: datetime) -> None:
-    """Send a mail once more: an ambiguous one with the same bytes, a failed one written anew."""
+    """Queue a mail once more: an ambiguous one with the same bytes, a failed one written anew."""
     with change(actor, "mail.resend", _company_of(email_id), now) as made:
         mail = outgoing.get(email_id)
         changed = run_sql(
             "UPDATE email SET message = CASE WHEN state = 'failed' THEN NULL ELSE message END, state = 'queued', "
-            "next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
+            "queued_at = ?, next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
             "WHERE id = ? AND state IN ('ambiguous', 'failed')",
-            (seconds(now), email_id),
+            (seconds(now), seconds(now), email_id),
         ).rowcount
         if changed != 1:
             state = outgoing.get(email_id).state

@@ -54,7 +54,7 @@ def _reason(mail: Owing, day: date, number: int) -> str:
 
 
 def _owed(mail: Owing, reason: str, day: date, now: datetime) -> Owed:
-    morning = _morning(day, mail.zone)
+    morning = morning_of(day, mail.zone)
     last_day = max(key.expires_on for key in mail.keys)
     useless = (
         _day_after(last_day, mail.zone) if mail.kind == "key_expiring" else max(now, morning) + _EXPIRED_IS_USEFUL_FOR
@@ -89,7 +89,8 @@ def _said(value: str | tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=128)
-def _morning(day: date, zone_name: str) -> datetime:
+def morning_of(day: date, zone_name: str) -> datetime:
+    """From when the mails of that day leave."""
     return calendar.at_local(day, _SEND_FROM_HOUR, 0, calendar.zone(zone_name))
 
 

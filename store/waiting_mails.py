@@ -1,10 +1,18 @@
-"""How many mails wait in the outbox, and how many need a person."""
+"""How many mails wait in the outbox and since when, and how many need a person.
+
+A refusal moves a mail's `next_at` and not the instant since which it is due. That is when it was queued or, of mails
+that wait for the morning, that morning; a person who sends a mail once more has queued it anew.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+from store import notice_mails
 from store.database import run_sql, session
-from store.fields import seconds
+from store.errors import FormatWrong
+from store.fields import instant, seconds
+from store.mail_kinds import DIGESTS
+from store.tables import Email
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,59 @@ def pending() -> Pending:
     )
 
 
+def due_since(mail: Email) -> datetime:
+    """The instant since which a mail could have left."""
+    if mail.attempts == 0 and mail.resends == 0:
+        untried: datetime = mail.next_at
+        return untried
+    zone = mail.context.get("zone") if mail.kind in DIGESTS else None
+    return _first_due(mail.queued_at, zone, mail.dedupe_key.removeprefix(f"{mail.kind}:{mail.company_id}:")[:10])
+
+
+def oldest(now: datetime) -> datetime | None:
+    """Since when the mail is due that has waited longest and has not left, whether it was refused or never tried."""
+    with session():
+        untried = run_sql(_UNTRIED, (seconds(now),)).fetchone()
+        tried = run_sql(_TRIED).fetchall()
+    found = [instant(at) for at in untried or ()]
+    found += [_first_due(instant(queued_at), zone, day) for zone, day, queued_at in tried]
+    return min((at for at in found if at <= now), default=None)
+
+
+def _first_due(queued_at: datetime, zone: str | None, day: str | None) -> datetime:
+    """`zone` and `day` are those in whose morning the mail leaves; without them it leaves at any hour."""
+    if not zone or not day:
+        return queued_at
+    try:
+        return max(queued_at, notice_mails.morning_of(date.fromisoformat(day), zone))
+    except (ValueError, FormatWrong):  # a notice that another program has queued
+        return queued_at
+
+
 # The list of states is that of the partial index; SQLite uses it only where it stands word for word.
 _DUE = """
     SELECT count(*) FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'queued' AND next_at <= ?
 """
+
+_UNTRIED = """
+    SELECT next_at FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND attempts = 0 AND resends = 0 AND next_at <= ?
+     ORDER BY next_at LIMIT 1
+"""
+
+# Of a notice the day stands in its reason, behind kind and company (store/notice_mails.py).
+_TRIED = """
+    SELECT zone, day, min(queued_at)
+      FROM (SELECT e.queued_at,
+                   CASE WHEN e.kind IN ({digests}) THEN c.time_zone END AS zone,
+                   CASE WHEN e.kind IN ({digests})
+                        THEN substr(e.dedupe_key, length(e.kind) + length(CAST(e.company_id AS VARCHAR)) + 3, 10)
+                   END AS day
+              FROM email e LEFT JOIN company c ON c.id = e.company_id
+             WHERE e.state IN ('queued', 'claimed', 'handing-over') AND (e.attempts > 0 OR e.resends > 0)) AS tried
+     GROUP BY zone, day
+""".replace("{digests}", ", ".join(f"'{kind}'" for kind in sorted(DIGESTS)))
 
 _COUNTS = """
     SELECT state, count(*) FROM email WHERE state IN ('queued', 'claimed', 'handing-over') GROUP BY state UNION ALL

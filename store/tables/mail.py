@@ -26,7 +26,7 @@ class Email(Record):
             Check("state IN ('queued', 'claimed', 'handing-over', 'sent', 'failed', 'ambiguous', 'withdrawn')"),
         ],
     )
-    queued_at = InstantField()
+    queued_at = InstantField()  # last: a person who sends it again queues it anew
     next_at = InstantField()  # not before
     useless_after = InstantField(null=True)  # past this the mail would only confuse
     attempts = IntegerField(default=0)
