@@ -1,7 +1,8 @@
 """The worker: plans what is owed, runs what is due, empties the queues, until it is told to stop.
 
-The main thread only waits for a signal. A handler that touched the scheduler could deadlock on the lock that the
-interrupted thread holds, so TERM, INT and HUP are blocked in every thread and taken one by one.
+One thread only waits for a signal: the main thread, and of a single pass one beside it. A handler that touched the
+scheduler could deadlock on the lock that the interrupted thread holds, so TERM, INT and HUP are blocked in every thread
+and taken one by one.
 """
 
 import gc
@@ -10,8 +11,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -31,6 +33,10 @@ from store.runs import LEASE, LeaseLost, RunRow
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MOST_SLICES = 1000  # of one queue in one pass
+_SLOW = frozenset({"refreshes"})  # queues of which one slice may take an hour
+_LONGEST_PASS = timedelta(hours=1)  # with one such slice less than the TimeoutStartSec of deploy/keydesk-once.service
+_TICK = timedelta(seconds=TICK_SECONDS)
+_STOP_WITHIN = timedelta(seconds=18)  # less than the TimeoutStopSec of the units in deploy/
 _GIVING_BACK_SECONDS = 5
 # As of a clock that leapt, every warning would come too late and be withdrawn; by one that is apart from the others',
 # leases mean nothing.
@@ -82,17 +88,33 @@ class Worker:
         self._watch = Watch()
         self._cut_short: set[str] = set()  # beats whose last pass ended with an error, and may have left a claim
         self._interrupts: dict[str, Callable[[], None]] = {}  # beat -> what stops its statement
+        self._pass_clock: Clock | None = None  # of the pass that is under way
+        self._ticked = datetime.min.replace(tzinfo=UTC)  # in it
 
     # One pass
 
     def once(self, now: datetime, clock: Clock | None = None) -> Pass:
-        """Plan, run everything due and empty the queues: as of one instant, or by a clock that goes on from there."""
+        """Plan, run everything due and empty the queues: as of one instant, or by a clock that goes on from there.
+
+        Between two slices that may take long all the rest is done anew, so that a night of them keeps no mail waiting,
+        and an hour after `now` none of these is begun any more: they are left to the next pass.
+        """
         clock = clock or (lambda: now)
+        planned = done = failed = 0
+        taken = dict.fromkeys(self._queues, 0)
+        goes_on = True
         with session():
             self._begin(now, "pass")
-            planned = self._plan(now)
-            done, failed = self._run_due(clock)
-            taken = {name: self._empty(name, clock) for name in self._queues}
+            self._pass_clock, self._ticked = clock, now
+            while goes_on:
+                with session():  # a refresh may have let go of the other
+                    planned += self._plan(clock())
+                    went_well, went_wrong = self._run_due(clock)
+                    some = {name: self._empty(name, clock, _MOST_SLICES if name not in _SLOW else 1) for name in taken}
+                done, failed = done + went_well, failed + went_wrong
+                taken = {name: taken[name] + some[name] for name in taken}
+                goes_on = any(some[name] for name in _SLOW & some.keys()) and clock() - now < _LONGEST_PASS
+            self._pass_clock = None
             workers.tick(self.name, clock(), self._taken_error())
         return Pass(self._verdict, planned, done, failed, taken)
 
@@ -151,12 +173,13 @@ class Worker:
     def _run_due(self, clock: Clock) -> tuple[int, int]:
         done = failed = 0
         while not self._stopping.is_set() and self._held is None and self._verdict not in _HELD:
+            self._moves("work")
             run = runs.claim(self.name, tuple(self._jobs), clock())
             if run is None:
                 break
             if self._run(run, clock):
                 done += 1
-            else:
+            elif not self._stopping.is_set():  # or it was put back
                 failed += 1
         return done, failed
 
@@ -190,7 +213,7 @@ class Worker:
         rows, kept_at = run.rows_before, clock()
         for written in slices(run, clock()):
             rows += written
-            self._watch.moves("work")
+            self._moves("work")
             if self._stopping.is_set():
                 raise _ToldToStop
             if clock() - kept_at > LEASE / 2:
@@ -199,14 +222,14 @@ class Worker:
         runs.finish(run, rows, clock())
         return rows
 
-    def _empty(self, name: str, clock: Clock) -> int:
+    def _empty(self, name: str, clock: Clock, most: int = _MOST_SLICES) -> int:
         taken = 0
         if restored.held() is not None or self._planner.verdict(clock()) in _HELD:
             return taken
         if name == "mails" and name in self._cut_short:
             ambiguous_mails.bury(self.name, clock())
         stopping = partial(self._is_told_to_stop, name)
-        for _ in range(_MOST_SLICES):
+        for _ in range(most):
             slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
             if slice_taken == 0:
                 break
@@ -214,12 +237,21 @@ class Worker:
         return taken
 
     def _is_told_to_stop(self, beat: str) -> bool:
-        self._watch.moves(beat)  # who asks is not stuck
+        self._moves(beat)  # who asks is not stuck
         return self._stopping.is_set()
+
+    def _moves(self, beat: str) -> None:
+        """It has come further. A pass, which has no beat for its tick, ticks then."""
+        self._watch.moves(beat)
+        if self._pass_clock is None or abs((now := self._pass_clock()) - self._ticked) < _TICK:
+            return
+        self._ticked = now
+        with suppress(StoreUnavailable):  # no reason to end what needs no store at this moment, as a command
+            workers.tick(self.name, now, self._taken_error())
 
     # The process
 
-    def serve(self, stop_within: timedelta = timedelta(seconds=18), begin: Callable[[], object] | None = None) -> int:
+    def serve(self, stop_within: timedelta = _STOP_WITHIN, begin: Callable[[], object] | None = None) -> int:
         """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
 
         Must be called before other threads are started: they inherit that the signals are blocked; what else the
@@ -244,12 +276,51 @@ class Worker:
         notify("STOPPING=1")
         self._stopping.set()
         if not heart.stop(stop_within * 2 / 3):
-            for interrupt in list(self._interrupts.values()):
-                interrupt()
+            self._interrupt()
             if not heart.stopped(stop_within / 3):
                 self._leave_behind()
         self.end(self.clock())
         return status
+
+    def serve_once(self, stop_within: timedelta = _STOP_WITHIN) -> int:
+        """One pass, which a signal ends as it ends `serve`. Exit status 1 when a run failed or work was left behind.
+
+        Must be called before other threads are started.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        take_over(self.log)
+        self._begin(self.clock(), "pass")
+        self._watch.begins("pass")
+        over = threading.Event()
+        threading.Thread(target=self._end_at_signal, args=(over, stop_within), name="signals", daemon=True).start()
+        status = 0
+        try:
+            with session():
+                self._interrupts["pass"] = database.interrupter()
+                status = int(self.once(self.clock(), self.clock).failed > 0)
+        except Exception as error:
+            if not self._stopping.is_set():
+                raise
+            self.log.failure("beat.failed", error, beat="pass")  # its statement was interrupted
+            ambiguous_mails.bury(self.name, self.clock())
+        finally:
+            self._interrupts.clear()
+            over.set()
+        self.end(self.clock())
+        return status
+
+    def _end_at_signal(self, over: threading.Event, stop_within: timedelta) -> None:
+        came = signal.sigwait(_SIGNALS)
+        self.log.say("worker.told-to-stop", signal=signal.Signals(came).name)
+        self._stopping.set()
+        if not over.wait((stop_within * 2 / 3).total_seconds()):
+            self._interrupt()
+            if not over.wait((stop_within / 3).total_seconds()):
+                self._leave_behind()
+
+    def _interrupt(self) -> None:
+        for interrupt in list(self._interrupts.values()):
+            interrupt()
 
     def _leave_behind(self) -> None:
         """End although a beat hangs. What it held is free at once: whatever it still writes is fenced off."""

@@ -77,10 +77,18 @@ def test_a_unit_calls_the_command_as_it_is() -> None:
     assert once == f"{worker} --once"
 
 
-def test_the_worker_ends_before_systemd_kills_it() -> None:
+@pytest.mark.parametrize("unit", ["keydesk-worker.service", "keydesk-once.service"])
+def test_the_worker_ends_before_systemd_kills_it(unit: str) -> None:
     given_up_after = 18 + 5  # seconds: the worker leaves behind what does not end, and gives back what that held
 
-    assert int(Unit("keydesk-worker.service")["Service"]["TimeoutStopSec"]) > given_up_after
+    assert int(Unit(unit)["Service"]["TimeoutStopSec"]) > given_up_after
+
+
+def test_a_single_pass_has_time_for_the_refresh_that_it_begins_last() -> None:
+    begun_by, may_take = 1, 1  # hours; the latter is the default of [sandbox] timeout_minutes
+    limit = Unit("keydesk-once.service")["Service"]["TimeoutStartSec"]
+
+    assert int(limit.removesuffix("h")) > begun_by + may_take
 
 
 @contextmanager

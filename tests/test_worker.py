@@ -13,6 +13,7 @@ from jobs.periods import EachDay
 from jobs.schedule import Job
 from jobs.worker import Pass, Worker
 from store import runs, workers
+from store.database import run_sql
 from store.errors import Refused
 from store.runs import RunRow
 from store.tables import Run, Setting
@@ -173,6 +174,81 @@ def test_queues_are_emptied_slice_by_slice_and_counted(empty_store: str) -> None
     passed = worker(queues={"mail": take}).once(NOON)
 
     assert (passed.taken, outbox, asked) == ({"mail": 5}, [7], [(NOON, True, False)] * 3)
+
+
+def test_mails_and_runs_are_seen_to_between_two_refreshes_of_which_none_begins_after_an_hour(empty_store: str) -> None:
+    arrive()
+    minutes = [0]
+    mails = [2, 0, 1, 0, 0, 0]
+    taken: list[str] = []
+
+    def clock() -> datetime:
+        return datetime(2026, 11, 23, 0, 30, tzinfo=UTC) + timedelta(minutes=minutes[0])
+
+    def hand_over(_clock: Callable[[], datetime], _owner: str, _stopping: Callable[[], bool]) -> int:
+        taken.append(f"{mails[0]} mails")
+        return mails.pop(0)
+
+    def refresh(_clock: Callable[[], datetime], _owner: str, _stopping: Callable[[], bool]) -> int:
+        minutes[0] += 25
+        taken.append(f"sandbox at {minutes[0]}")
+        return 1
+
+    both = worker(daily("tea", one("tea")), queues={"mails": hand_over, "refreshes": refresh})
+    passed = both.once(clock(), clock)
+
+    assert taken == [
+        "2 mails", "0 mails", "sandbox at 25", "1 mails", "0 mails", "sandbox at 50", "0 mails", "sandbox at 75",
+    ]  # fmt: skip
+    assert passed == Pass("believed", 2, 2, 0, {"mails": 3, "refreshes": 3})
+    assert written() == ["tea 2026-11-22", "tea 2026-11-23"]
+
+
+def test_a_long_pass_ticks_while_a_run_or_a_refresh_goes_on(empty_store: str) -> None:
+    arrive()
+    minutes, ticks = [0], []
+
+    def clock() -> datetime:
+        return NOON + timedelta(minutes=minutes[0])
+
+    def slow(_run: RunRow, _now: datetime) -> Iterator[int]:
+        for _ in range(3):
+            minutes[0] += 1
+            yield 0
+            ticks.append(WorkerRow.get().last_tick)
+
+    def refresh(_clock: Callable[[], datetime], _owner: str, stopping: Callable[[], bool]) -> int:
+        for _ in range(2):
+            minutes[0] += 20
+            stopping()
+            ticks.append(WorkerRow.get().last_tick)
+        return 0
+
+    job = Job("slow", "Each day, slowly.", "all", EachDay(hour=lambda _: 1), "latest", slices=slow)
+    worker(job, queues={"refreshes": refresh}).once(NOON, clock)
+
+    assert ticks == [NOON + timedelta(minutes=after) for after in (1, 2, 3, 23, 43)]
+
+
+def test_a_store_that_takes_no_tick_does_not_end_a_refresh_that_needs_none(empty_store: str) -> None:
+    arrive()
+    minutes, asked, ticks = [0], [], []
+    on_server = empty_store.startswith("postgresql")
+    read_only = "SET default_transaction_read_only = {}" if on_server else "PRAGMA query_only = {}"
+
+    def refresh(_clock: Callable[[], datetime], _owner: str, stopping: Callable[[], bool]) -> int:
+        minutes[0] += 20
+        run_sql(read_only.format("on"))
+        asked.append(stopping())
+        run_sql(read_only.format("off"))
+        ticks.append(WorkerRow.get().last_tick)
+        return 0
+
+    long = worker(queues={"refreshes": refresh})
+
+    assert long.once(NOON, lambda: NOON + timedelta(minutes=minutes[0])).taken == {"refreshes": 0}
+    assert (asked, ticks) == ([False], [NOON])
+    assert WorkerRow.get().last_tick == NOON + timedelta(minutes=20)
 
 
 def test_a_store_that_was_never_set_up_is_refused(empty_store: str) -> None:

@@ -1,4 +1,4 @@
-"""Does the process stop when told, and lose nothing when it is killed?"""
+"""Does the process stop when told, also in a single pass, and lose nothing when it is killed?"""
 
 import json
 import os
@@ -106,10 +106,11 @@ def test_a_run_that_was_killed_half_way_is_completed_by_the_next_process(
     assert by == {"slow-0": 1, "slow-1": 1, "slow-2": 2, "slow-3": 2, "slow-4": 2}  # slice: attempt
 
 
+@pytest.mark.parametrize("once", [(), ("--once",)], ids=["stays", "once"])
 def test_a_process_that_is_stopped_in_the_middle_of_a_run_gives_it_back(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, once: tuple[str, ...]
 ) -> None:
-    child = start(str(tmp_path / "never"))
+    child = start(str(tmp_path / "never"), *once)
     until(child, "slow.slice", number=1)
 
     storm(child)
@@ -117,6 +118,7 @@ def test_a_process_that_is_stopped_in_the_middle_of_a_run_gives_it_back(
 
     (slow,) = runs.listed(job="slow")
     assert (child.returncode, slow.state, slow.owner, slow.attempt) == (0, "due", None, 1)
+    assert [row.stopped_at is not None for row in workers.listed()] == [True]
 
 
 @contextmanager
@@ -147,9 +149,13 @@ def silent_after_the_body() -> Iterator[tuple[int, Callable[[], bool]]]:
         yield relay.port, lambda: bool(relay.received)
 
 
-@pytest.mark.parametrize(("relay", "sent_again"), [(silent_after_the_sender, 0), (silent_after_the_body, 1)])
+@pytest.mark.parametrize(
+    ("once", "relay", "sent_again"),
+    [((), silent_after_the_sender, 0), ((), silent_after_the_body, 1), (("--once",), silent_after_the_body, 1)],
+)
 def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and_holds_no_mail(
     start: Callable[..., subprocess.Popen[str]],
+    once: tuple[str, ...],
     relay: Callable[[], AbstractContextManager[tuple[int, Callable[[], bool]]]],
     sent_again: int,
 ) -> None:
@@ -157,7 +163,7 @@ def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and
     Email.delete().execute()
     key_of(User.get(external_id="ase"))
     with relay() as (port, has_it_come_to):
-        child = start("--relay", str(port), "--stop-within", "0.6")
+        child = start(*once, "--relay", str(port), "--stop-within", "0.6")
         wait_for(has_it_come_to)
         asked = time.monotonic()
         storm(child)
@@ -172,14 +178,15 @@ def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and
     assert [row.stopped_at is not None for row in workers.listed()] == [True]
 
 
+@pytest.mark.parametrize("once", [(), ("--once",)], ids=["stays", "once"])
 def test_a_process_that_is_stopped_during_a_refresh_ends_the_command_and_holds_no_marker(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, once: tuple[str, ...]
 ) -> None:
     enable(Company.get(external_id="nordlys"), User.get(external_id="ase"))
     key_of(User.get(external_id="ase"), environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
     marking.create("Europe/Oslo", date(2026, 11, 23), NOON, hour=2)
     begun = tmp_path / "begun"
-    child = start("--refresher", "sh", "-c", f"echo $$ > {begun}; exec sleep 60")
+    child = start(*once, "--refresher", "sh", "-c", f"echo $$ > {begun}; exec sleep 60")
     wait_for(lambda: begun.exists() and begun.read_text() != "")
     asked = time.monotonic()
     storm(child)
@@ -187,6 +194,7 @@ def test_a_process_that_is_stopped_during_a_refresh_ends_the_command_and_holds_n
 
     (marker,) = RefreshMarker.select()
     assert (child.returncode, marker.state, marker.token, marker.lease_until) == (0, "due", None, None)
+    assert [row.stopped_at is not None for row in workers.listed()] == [True]
     assert time.monotonic() - asked < 9
     with pytest.raises(ProcessLookupError):
         os.kill(int(begun.read_text()), 0)

@@ -2,7 +2,8 @@
 
 Its clock starts at noon on 23 November 2026. With SLOW, a path, it has one job more, which writes five rows in five
 slices and waits after the second until that path exists. `--relay PORT` makes it hand mails over on loopback,
-`--refresher COMMAND…` refresh sandboxes; `--stop-within SECONDS` is how long its beats may take to end.
+`--refresher COMMAND…` refresh sandboxes; `--stop-within SECONDS` is how long its beats may take to end. With `--once`
+it is one pass.
 """
 
 import argparse
@@ -64,6 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("store")
     parser.add_argument("slow", nargs="?", type=Path)
+    parser.add_argument("--once", action="store_true")
     parser.add_argument("--relay", type=int)
     parser.add_argument("--stop-within", type=float, default=18)
     parser.add_argument("--refresher", nargs=argparse.REMAINDER)
@@ -72,7 +74,8 @@ def main() -> int:
     log = JsonLog(clock=clock)
     timetable = TIMETABLE if given.slow is None else (*TIMETABLE, slow(given.slow, log))
     worker = Worker(queues=queues_of(given, log), clock=clock, log=log, timetable=timetable, version="0.1.0")
-    return worker.serve(timedelta(seconds=given.stop_within))
+    stop_within = timedelta(seconds=given.stop_within)
+    return worker.serve_once(stop_within) if given.once else worker.serve(stop_within)
 
 
 if __name__ == "__main__":

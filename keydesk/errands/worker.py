@@ -48,10 +48,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         simulate(worker, given.clock_from, timedelta(days=days), timedelta(minutes=minutes))
         return 0
     if given.once:
-        now = clock()
-        done = worker.once(now, clock)  # a long pass must not outlive the leases it takes
-        worker.end(clock())
-        return int(done.failed > 0)
+        return worker.serve_once()
     return worker.serve(begin=begin)
 
 
