@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -70,5 +71,17 @@ class LibraryLog(logging.Handler):
 
 
 def take_over(log: JsonLog) -> None:
-    """Make everything that libraries log from now on come out as facts; nothing goes to standard error."""
+    """Make all that libraries log, warn of, or let a thread die of from now on come out as facts.
+
+    Nothing of it goes to standard error.
+    """
     logging.basicConfig(handlers=[LibraryLog(log)], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    threading.excepthook = partial(_died, log)
+
+
+def _died(log: JsonLog, args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else ""
+    error = args.exc_value or args.exc_type()
+    if not isinstance(error, SystemExit):
+        log.failure("thread.died", error, thread=name)

@@ -51,6 +51,7 @@ class Metrics(JsonLog):
             server, thread = start_http_server(port, address, self.registry)
         except OSError as error:
             raise Refused(f"The metrics cannot be told at {address}:{port}: {error.strerror}.") from None
+        server.handle_error = _not_answered  # type: ignore[assignment]
 
         def stop() -> None:
             server.shutdown()
@@ -58,6 +59,10 @@ class Metrics(JsonLog):
             thread.join()
 
         return stop
+
+
+def _not_answered(_request: object, _address: object) -> None:
+    """Who hung up, as a load balancer that only looks whether the port is open, is no fact; Prometheus says `up 0`."""
 
 
 def refuse_strangers(address: str, *, to_others: bool) -> None:

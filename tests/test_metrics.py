@@ -1,6 +1,7 @@
 """What does Prometheus hear of the worker, and does asking ever hold the worker up?"""
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -173,6 +174,20 @@ def test_a_scrape_gets_its_answer_while_the_worker_writes_and_the_other_way_roun
             thread.join()
 
     assert during["mails", "queued"] == 1
+
+
+def test_who_hangs_up_without_a_word_is_not_spoken_of(empty_store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with told_by(Metrics(lambda: NOON)) as url:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as asking:
+                asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes by a reset
+        told = scraped(url)  # what came before it has been looked at
+        for thread in threading.enumerate():
+            if "process_request_thread" in thread.name:
+                thread.join()
+
+    assert told["store_up", ""] == 1
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
