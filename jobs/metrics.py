@@ -122,7 +122,7 @@ def _told(found: Figures, now: datetime) -> Iterator[Metric]:
     }
     yield _by("mails", "Mails of the outbox that have not left or need a person", "state", mails)
     yield _by("refreshes", "Sandbox refreshes that are owed", "state", found.refreshes)
-    yield _by("sandboxes", "Sandboxes that are left alone", "state", found.sandboxes)
+    yield _by("sandboxes", "Sandboxes that are left alone, or not fresh for three nights", "state", found.sandboxes)
     yield _gauge("store_held", "Whether a restored store waits for a person and sends nothing", found.held)
     for name, text, since in (
         (

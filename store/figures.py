@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from store import clock_seen, restored, sandbox_holds, waiting_mails
+from store import clock_seen, restored, sandbox_holds, stale_sandboxes, waiting_mails
 from store.database import run_sql, session
 from store.fields import instant, seconds
 from store.waiting_mails import Pending
@@ -23,7 +23,7 @@ class Figures:
     refreshes: dict[str, int]  # due, running
     oldest_refresh: datetime | None  # since when the marker that is due longest is due
     last_refresh: datetime | None
-    sandboxes: dict[str, int]  # held, quarantined
+    sandboxes: dict[str, int]  # held, quarantined, stale
     clock_seen: datetime | None  # the latest instant that a worker has believed
     held: bool  # a restored store that waits for a person
 
@@ -41,7 +41,7 @@ def read(now: datetime) -> Figures:
             refreshes={"due": 0, "running": 0} | {str(state): int(count) for state, count, _ in refreshes},
             oldest_refresh=next((_instant(due_at) for state, _, due_at in refreshes if state == "due"), None),
             last_refresh=_instant(run_sql(_LAST_REFRESH).fetchone()[0]),
-            sandboxes=sandbox_holds.counts(),
+            sandboxes=sandbox_holds.counts() | {"stale": stale_sandboxes.count()},
             clock_seen=clock_seen.latest(),
             held=restored.held() is not None,
         )

@@ -68,7 +68,7 @@ def test_a_store_at_rest_tells_zeros_and_leaves_out_what_is_not_known(empty_stor
         **{("runs", state): 0 for state in ("due", "overdue", "running", "failing", "held")},
         **{("mails", state): 0 for state in ("queued", "on-their-way", "failed", "ambiguous")},
         **{("refreshes", state): 0 for state in ("due", "running")},
-        **{("sandboxes", state): 0 for state in ("held", "quarantined")},
+        **{("sandboxes", state): 0 for state in ("held", "quarantined", "stale")},
         ("mail_oldest_wait_seconds", ""): 0,
         ("refresh_oldest_wait_seconds", ""): 0,
         ("mail_wait_seconds_count", ""): 0,

@@ -29,6 +29,7 @@ from store import (
     runs,
     sandbox_holds,
     sent_record,
+    stale_sandboxes,
     waiting_mails,
 )
 from store.database import session
@@ -237,7 +238,7 @@ def _sandboxes(settings: Settings) -> Iterator[Finding]:
             yield Finding("wrong", "sandboxes", f"{told}correct the first line of the script.")
         else:
             yield Finding("ok", "sandboxes", f"{program} refreshes them")
-    failed, quarantined = sandboxes.failed(), sandbox_holds.counts()["quarantined"]
+    failed, quarantined, stale = sandboxes.failed(), sandbox_holds.counts()["quarantined"], stale_sandboxes.find()
     if failed:
         yield Finding(
             "look",
@@ -253,6 +254,14 @@ def _sandboxes(settings: Settings) -> Iterator[Finding]:
             f"Not refreshed any more after failures in a row: {_some(named, quarantined)}. `keydesk sandbox list "
             "--state quarantined` lists them. Find out why (`keydesk sandbox show COMPANY`), then run `keydesk sandbox "
             "again COMPANY`.",
+        )
+    if stale:
+        yield Finding(
+            "look",
+            "sandboxes",
+            f"Not fresh for three nights or more: {_some(stale, len(stale))}. `keydesk sandbox show COMPANY` says how "
+            "old. See why neither the worker's command nor a pipeline refreshes them, then run `keydesk sandbox again "
+            "COMPANY`; one that is to stay as it is you hold (`keydesk sandbox hold`).",
         )
 
 
