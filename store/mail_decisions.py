@@ -5,7 +5,7 @@ from datetime import datetime
 from store import outgoing
 from store.actors import Actor
 from store.change import change
-from store.database import run_sql, session
+from store.database import backend, run_sql, session
 from store.errors import Refused
 from store.fields import seconds
 from store.rules.text import check_name
@@ -15,7 +15,7 @@ from store.tables import Email
 def resend(actor: Actor, email_id: int, now: datetime) -> None:
     """Queue a mail once more: an ambiguous one with the same bytes, a failed one written anew."""
     with change(actor, "mail.resend", _company_of(email_id), now) as made:
-        mail = outgoing.get(email_id)
+        mail = _held(email_id)
         changed = run_sql(
             "UPDATE email SET message = CASE WHEN state = 'failed' THEN NULL ELSE message END, state = 'queued', "
             "queued_at = ?, next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
@@ -23,8 +23,7 @@ def resend(actor: Actor, email_id: int, now: datetime) -> None:
             (seconds(now), seconds(now), email_id),
         ).rowcount
         if changed != 1:
-            state = outgoing.get(email_id).state
-            raise Refused(f"This mail is {state}; only one that failed or whose answer was lost is sent again.")
+            raise Refused(f"This mail is {mail.state}; only one that failed or whose answer was lost is sent again.")
         made.event(
             "mail.resend", _subject(mail), mail.company_id, before={"state": mail.state}, after={"state": "queued"}
         )
@@ -34,17 +33,26 @@ def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
     """Decide that a mail is not sent (again). The reason is kept."""
     said = check_name(reason, "reason", limit=200)
     with change(actor, "mail.dismiss", _company_of(email_id), now) as made:
-        mail = outgoing.get(email_id)
+        mail = _held(email_id)
         changed = run_sql(
             "UPDATE email SET state = 'withdrawn', reply = ?, owner = NULL, lease_until = NULL "
             "WHERE id = ? AND state IN ('ambiguous', 'failed', 'queued')",
             (said, email_id),
         ).rowcount
         if changed != 1:
-            raise Refused(f"This mail is {outgoing.get(email_id).state}; there is nothing left to dismiss.")
+            if mail.state in {"claimed", "handing-over"}:
+                raise Refused("This mail is on its way to the relay. If it has not gone, try again in a minute.")
+            raise Refused(f"This mail is {mail.state}; there is nothing left to dismiss.")
         made.event(
             "mail.dismiss", _subject(mail), mail.company_id, before={"state": mail.state}, after={"reason": said}
         )
+
+
+def _held(email_id: int) -> Email:
+    """The mail, which no worker takes or settles before this transaction has ended."""
+    if backend() == "postgresql":
+        run_sql("SELECT 1 FROM email WHERE id = ? FOR UPDATE", (email_id,))
+    return outgoing.get(email_id)
 
 
 def _company_of(email_id: int) -> int | None:

@@ -171,6 +171,24 @@ def test_a_mail_that_two_send_again_goes_once(cast: Cast) -> None:
     )
 
 
+def test_a_mail_that_is_just_sent_again_is_dismissed_and_told_as_what_it_was_then(cast: Cast) -> None:
+    with_a_key(cast)
+    with session():
+        Email.update(state="failed").execute()
+        email_id = int(Email.select().first().id)
+
+    told = at_once(
+        lambda: mail_decisions.resend(OLAV, email_id, NOON),
+        lambda: mail_decisions.dismiss(OLAV, email_id, "it came", NOON),
+    )
+
+    with session():
+        events = [(event.act, event.before) for event in Event.select().order_by(Event.seq.desc()).limit(2)]
+    assert (told, events) == (
+        "", [("mail.dismiss", {"state": "queued"}), ("mail.resend", {"state": "failed"})],
+    )  # fmt: skip
+
+
 def test_a_store_is_set_up_by_one_of_two(store_location: str) -> None:
     def set_up() -> None:
         installation.set_up(Installation("Fjord Software"), NOON)

@@ -7,7 +7,7 @@ import pytest
 from desk_stage import at_the_desk
 from desk_world import AUDITOR, KARI, NOW, small_world
 
-from store.listings import keys
+from store.listings import emails, keys
 from store.listings.keys import KeyRow, KeyScope
 from tui import acts
 from tui.acts import ACTS, BY_ID, Situation
@@ -84,6 +84,18 @@ def test_who_may_only_read_is_offered_nothing_that_writes(empty_store: str) -> N
     assert writing == {"new_key", "edit_expiry", "rotate", "revoke", "licences"}
     for nobody in (replace(situation, actor=AUDITOR), replace(situation, read_only=True)):
         assert {act.id for act in acts.allowed(nobody) if act.right} == set()
+
+
+def test_a_mail_that_is_on_its_way_is_put_aside_later(empty_store: str) -> None:
+    small_world()
+    row = next(iter(emails.mail_rows(emails.mail_ids(None)).values()))
+
+    def refusal(state: str) -> str | None:
+        row_of_it = replace(row, state=state)
+        return BY_ID["dismiss"].refusal(Situation("mails", KARI, read_only=False, row=row_of_it))
+
+    on_its_way = "This mail is on its way to the relay. If it has not gone, try again in a minute."
+    assert [refusal(state) for state in ("claimed", "handing-over", "queued")] == [on_its_way, on_its_way, None]
 
 
 async def test_the_palette_offers_the_acts_and_no_picture_of_the_screen(empty_store: str) -> None:

@@ -271,6 +271,17 @@ def test_a_person_dismisses_a_mail_with_a_reason(empty_store: str) -> None:
     assert Event.get().after == {"reason": "she told me it came"}
 
 
+@pytest.mark.parametrize("hand_over", [False, True])
+def test_a_mail_that_is_on_its_way_may_be_dismissed_later_and_that_is_said(empty_store: str, hand_over: bool) -> None:
+    number = handed_over() if hand_over else owe()
+    claim()
+
+    with pytest.raises(Refused) as refused:
+        mail_decisions.dismiss(OLAV, number, "no", NOON)
+
+    assert str(refused.value) == "This mail is on its way to the relay. If it has not gone, try again in a minute."
+
+
 def test_nobody_resends_or_dismisses_what_was_sent_or_what_is_not_there(empty_store: str) -> None:
     number = handed_over()
     outgoing.sent(number, "one", "250", NOON)

@@ -233,6 +233,8 @@ def _dismiss(situation: Situation) -> str | None:
     row = situation.row
     if isinstance(row, MailRow) and row.state in {"queued", "failed", "ambiguous"}:
         return None
+    if isinstance(row, MailRow) and row.state in {"claimed", "handing-over"}:
+        return "This mail is on its way to the relay. If it has not gone, try again in a minute."
     return "Only a mail that waits, failed, or whose answer was lost is put aside."
 
 
