@@ -14,6 +14,7 @@ from store.fields import seconds
 from store.tables import Worker
 
 QUIET_AFTER = timedelta(minutes=5)  # a worker that has said nothing for so long is taken for dead
+AHEAD = timedelta(minutes=1)  # a tick that is later than that was written by another clock, or by one put back since
 _NEVER_SO_FAR = timedelta(
     days=1
 )  # by which a living worker's clock may be ahead; what is farther was written by mistake

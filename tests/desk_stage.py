@@ -1,6 +1,6 @@
 """The desk with a person before it, in a terminal of 80 columns and 24 rows unless another size is asked for."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -58,9 +58,10 @@ async def at_the_desk(
     *,
     size: tuple[int, int] = (80, 24),
     now: datetime = NOW,
+    clock: Callable[[], datetime] | None = None,
     **more: Any,
 ) -> AsyncIterator[DeskStage]:
-    app = DeskApp(actor, PEPPERS, clock=lambda: now, **more)
+    app = DeskApp(actor, PEPPERS, clock=clock or (lambda: now), **more)
     async with app.run_test(size=size) as pilot:
         stage = DeskStage(pilot)  # type: ignore[arg-type]
         await stage.settled()

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from desk_world import KARI, NOW, company, enable, key, small_world, user
 
-from store import installation
+from store import installation, workers
 from store.errors import FormatWrong, NotAllowed
 from store.installation import Installation
 from store.listings import companies, emails, events, invoice_lines, keys, nights, users, work
@@ -16,6 +16,7 @@ from store.listings.key_states import STATES
 from store.listings.keys import KeyRow, KeyScope
 from store.listings.users import UserRow
 from store.tables import Company, Email, Event, Key, LastUse, User
+from store.workers import Host
 
 
 def labels(scope: KeyScope, needle: str, order: str = "newest") -> list[str]:
@@ -216,7 +217,7 @@ def test_an_admin_of_one_company_gets_no_mail_and_no_notice_of_another(empty_sto
 def test_an_admin_of_one_company_gets_nothing_of_the_worker_who_works_for_all(empty_store: str) -> None:
     of = small_world().id
 
-    for read in (lambda: work.ids(of), lambda: work.newer(of, "", 0), lambda: work.health(of)):
+    for read in (lambda: work.ids(of), lambda: work.newer(of, "", 0), lambda: work.health(of, NOW)):
         with pytest.raises(NotAllowed, match="your login reaches one; ask an operator"):
             read()
 
@@ -290,7 +291,7 @@ def test_what_happened_to_a_key_is_found_by_its_first_and_last_characters(empty_
 def test_the_workers_health_is_read_at_once(empty_store: str) -> None:
     small_world()
 
-    health = work.health(None)
+    health = work.health(None, NOW)
 
     assert [worker.host for worker in health.workers] == ["host"]
     assert health.next_runs == (("sandbox-refresh", "Europe/Oslo", "2026-11-22", NOW + timedelta(hours=2)),)
@@ -298,16 +299,35 @@ def test_the_workers_health_is_read_at_once(empty_store: str) -> None:
     assert health.mails_waiting == len(emails.mail_ids(None, "state:queued"))
 
 
+def test_workers_that_live_are_found_behind_all_that_a_timer_has_called_and_a_wrong_clock_has_written(
+    empty_store: str,
+) -> None:
+    def entered(name: str, tick: datetime, kind: workers.Kind, *, stopped: bool) -> None:
+        known = workers.register(Host(name, "b"), "0.1.0", tick, kind=kind)
+        if stopped:
+            workers.stop(known, tick)
+
+    for number in range(10):
+        entered(f"alive-{number}", NOW - timedelta(seconds=number), "stays", stopped=False)
+    for number in range(10):
+        entered(f"ahead-{number}", NOW + timedelta(days=1), "pass", stopped=True)
+    entered("timer", NOW - timedelta(minutes=4), "pass", stopped=True)
+
+    hosts = [worker.host for worker in work.health(None, NOW).workers]
+
+    assert hosts == [*(f"alive-{number}" for number in range(10)), "timer"]
+
+
 @pytest.mark.parametrize("cure", [{"revoked_at": NOW}, {"expires_on": date(2028, 1, 1)}, {"rotated_at": NOW}])
 def test_a_key_that_nobody_was_told_of_is_red_until_it_owes_that_notice_no_more(
     empty_store: str, cure: dict[str, object]
 ) -> None:
     small_world()
-    before = work.health(None).unreachable
+    before = work.health(None, NOW).unreachable
 
     Key.update(**cure).where(Key.label == "ERP export").execute()
 
-    assert (before, work.health(None).unreachable) == (1, 0)
+    assert (before, work.health(None, NOW).unreachable) == (1, 0)
 
 
 def test_a_filter_that_cannot_be_read_is_refused_by_every_list(empty_store: str) -> None:

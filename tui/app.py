@@ -200,7 +200,8 @@ class DeskApp(App[None]):
         except KeydeskError as fault:
             self._tell(str(fault))
             return
-        seen, self._seen = self._seen, f"{number} {self.desk.clock():%Y-%m-%d %H}"  # days end without anybody writing
+        # Days end, and workers fall silent, without anybody writing.
+        seen, self._seen = self._seen, f"{number} {self.desk.clock():%Y-%m-%d %H:%M}"
         page = self.screen
         if seen not in {"", self._seen} and isinstance(page, Page):
             page.stored_change()

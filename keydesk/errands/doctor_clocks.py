@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from keydesk.finding import Finding
 from store import clock_seen
 from store.tables import Event, Worker
-from store.workers import CALLED_EVERY
+from store.workers import AHEAD, CALLED_EVERY
 
 if TYPE_CHECKING:
     from peewee import ModelSelect
@@ -16,7 +16,6 @@ _CLOCKS_APART = timedelta(seconds=30)
 _PUT_BACK = timedelta(minutes=5)  # what was written later than that was written by a clock that has been put back
 _MISSED_FOR = timedelta(days=1)  # a worker that fell silent beside others is spoken of
 _SILENT_AFTER = timedelta(minutes=2)
-_AHEAD = timedelta(minutes=1)  # a tick that is later than that was written by another clock, or by one put back since
 _STAYS = Worker.stopped_at.is_null() & (Worker.kind == "stays")
 _CALLED = ("`keydesk worker --once`", "have it called every 5 minutes, by its timer or by cron")
 
@@ -61,8 +60,8 @@ def _clock_of_events(now: datetime) -> str | None:
 def worker(now: datetime) -> Iterator[Finding]:
     """Whether a worker is there, or is called often enough."""
     newest_first = Worker.select().where(Worker.kind != "job").order_by(Worker.last_tick.desc())
-    heard = newest_first.where(Worker.last_tick <= now + _AHEAD)
-    ahead = newest_first.where(Worker.last_tick > now + _AHEAD)
+    heard = newest_first.where(Worker.last_tick <= now + AHEAD)
+    ahead = newest_first.where(Worker.last_tick > now + AHEAD)
     ticking = list(heard.where(_STAYS, Worker.last_tick >= now - _SILENT_AFTER))
     called = heard.where(Worker.kind == "pass").first()
     silent = heard.where(_STAYS).first()

@@ -14,6 +14,7 @@ from store.errors import NotAllowed
 from store.fields import instant, seconds
 from store.filters import Grammar, one_of, parse
 from store.listings.selection import Conditions, Ids, count, marks, read_ids
+from store.workers import AHEAD
 
 STATES = ("due", "running", "done", "failed", "held", "missed")
 GRAMMAR: Grammar = {"state": STATES, "job": None}
@@ -54,7 +55,8 @@ class WorkerSeen:
 class Health:
     """How the worker is, in one reading."""
 
-    workers: tuple[WorkerSeen, ...]  # newest tick first, at most nine
+    # Newest tick first: a hundred of those that stay and have not stopped, and the newest of the others.
+    workers: tuple[WorkerSeen, ...]
     next_runs: tuple[tuple[str, str, str, datetime], ...]  # job, scope, period, when; the first three that are due
     failing: int  # runs that failed and are tried again
     held: int  # runs that wait for a person
@@ -85,13 +87,10 @@ def rows(wanted: Sequence[int]) -> dict[int, WorkRow]:
     return {int(row[0]): _row(row) for row in found}
 
 
-def health(only: int | None) -> Health:
+def health(only: int | None, now: datetime) -> Health:
     """How the worker is now."""
     _refuse(only)
-    workers = run_sql(
-        "SELECT name, host, version, started_at, last_tick, stopped_at, last_error, kind FROM worker"
-        " WHERE kind <> 'job' ORDER BY last_tick DESC, id DESC LIMIT 9"
-    ).fetchall()
+    workers = run_sql(_WORKERS, (seconds(now + AHEAD),)).fetchall()
     due = run_sql(
         "SELECT job, scope, period, not_before FROM run WHERE state = 'due' ORDER BY not_before, id LIMIT 3"
     ).fetchall()
@@ -108,6 +107,18 @@ def health(only: int | None) -> Health:
         quarantined=sandbox_holds.counts()["quarantined"],
         unreachable=len(notices.unreachable()),
     )
+
+
+_WORKERS = """
+    SELECT name, host, version, started_at, last_tick, stopped_at, last_error, kind FROM (
+        SELECT * FROM (SELECT * FROM worker WHERE kind = 'stays' AND stopped_at IS NULL
+                        ORDER BY last_tick DESC, id DESC LIMIT 100) AS staying
+        UNION ALL
+        SELECT * FROM (SELECT * FROM worker WHERE kind = 'pass' OR (kind = 'stays' AND stopped_at IS NOT NULL)
+                        ORDER BY last_tick <= ? DESC, last_tick DESC, id DESC LIMIT 1) AS others
+    ) AS known
+    ORDER BY last_tick DESC, id DESC
+"""
 
 
 def overdue(now: datetime, grace_seconds: int = 600) -> int:

@@ -12,7 +12,7 @@ from store.errors import KeydeskError
 from store.listings import work
 from store.listings.upcoming import Upcoming, upcoming
 from store.listings.work import Health, WorkerSeen, WorkRow
-from store.workers import CALLED_EVERY, QUIET_AFTER
+from store.workers import AHEAD, CALLED_EVERY, QUIET_AFTER
 from tui import cells, foreign
 from tui.background import begin
 from tui.screens import key_acts
@@ -21,6 +21,7 @@ from tui.surroundings import Surroundings
 from tui.widgets.line import Line
 from tui.widgets.window_table import Column
 
+_MINUTE = timedelta(minutes=1)
 _REMEMBERED = timedelta(days=1)  # for so long a worker that fell silent is still missed beside others
 _COLUMNS = (
     Column("Job", 15, lambda row: foreign.text(row.job)),
@@ -76,7 +77,7 @@ class WorkerState(Section):
     async def _read_health(self) -> None:
         try:
             now, only = self.desk.clock(), self.desk.actor.company_id
-            health, coming = await self.desk.reader.read(lambda: (work.health(only), upcoming(now)))
+            health, coming = await self.desk.reader.read(lambda: (work.health(only, now), upcoming(now)))
         except KeydeskError as fault:
             self.post_message(self.Said(str(fault), "bold"))
             return
@@ -126,31 +127,69 @@ class WorkerState(Section):
 def _alive(health: Health, now: datetime) -> Text:
     if not health.workers:
         return Text("No worker has ever run here. Start it: keydesk worker", "bold red")
-    newest = health.workers[0]
-    staying = [worker for worker in health.workers if worker.stopped_at is None and worker.kind == "stays"]
+    heard = [worker for worker in health.workers if worker.last_tick <= now + AHEAD]
+    ahead = [worker for worker in health.workers if worker.last_tick > now + AHEAD]
+    staying = [worker for worker in heard if worker.stopped_at is None and worker.kind == "stays"]
     alive = [worker for worker in staying if now - worker.last_tick <= QUIET_AFTER]
-    silent = [worker for worker in staying if QUIET_AFTER < now - worker.last_tick <= _REMEMBERED]
     if not alive:
-        if newest.kind == "pass" and now - newest.last_tick <= CALLED_EVERY:
-            return Text.assemble(Text("The worker comes by, called by a timer. ", "green"), _seen(newest))
-        said = "The worker was stopped. " if newest.stopped_at is not None else "The worker is silent. "
-        return Text.assemble(Text(said, "bold red"), _seen(newest))
-    count = "The worker is alive" if len(alive) == 1 else f"{len(alive)} workers are alive"
-    others = f", silent: {', '.join(worker.host for worker in silent)}" if silent else ""
-    hosts = f"{', '.join(worker.host for worker in alive[:-1])}, " if len(alive) > 1 else ""
+        return _nobody(heard, ahead, now)
+    silent = [worker for worker in staying if QUIET_AFTER < now - worker.last_tick <= _REMEMBERED]
+    early = [worker for worker in ahead if worker.last_tick - now <= _REMEMBERED]
     error = next((f"; last error: {worker.last_error}" for worker in alive if worker.last_error), "")
     return Text.assemble(
-        Text(count, "green"),
-        foreign.text(others, "bold red"),
+        Text("The worker is alive" if len(alive) == 1 else f"{len(alive)} workers are alive", "green"),
+        _missed("silent", silent, now),
+        _missed("its clock is or was ahead", early, now),
         Text(". ", "green"),
-        foreign.text(hosts),
-        _seen(alive[-1]),
+        _ticks(alive, now),
         foreign.text(error, "yellow"),
     )
 
 
+def _nobody(heard: Sequence[WorkerSeen], ahead: Sequence[WorkerSeen], now: datetime) -> Text:
+    """No worker that stays is alive."""
+    called = next((worker for worker in heard if worker.kind == "pass"), None)
+    if called is not None and now - called.last_tick <= CALLED_EVERY:
+        return Text.assemble(Text("The worker comes by, called by a timer. ", "green"), _seen(called))
+    if ahead:
+        early = ahead[0]
+        said = f"The clock of {_process(early)} is or was ahead: last seen {cells.spelled(early.last_tick)}"
+        return foreign.text(said, "bold red")
+    said = "The worker was stopped. " if heard[0].stopped_at is not None else "The worker is silent. "
+    return Text.assemble(Text(said, "bold red"), _seen(heard[0]))
+
+
+def _missed(why: str, workers: Sequence[WorkerSeen], now: datetime) -> Text:
+    """Those that should live as well, by how much the tick of each is from now."""
+    named = ", ".join(f"{_process(worker)} ({_span(abs(now - worker.last_tick))})" for worker in workers)
+    return foreign.text(f", {why}: {named}" if named else "", "bold red")
+
+
+def _ticks(alive: Sequence[WorkerSeen], now: datetime) -> Text:
+    """How old the tick of each is, the oldest first: what does not fit on the line is cut off."""
+    if len(alive) == 1:
+        return foreign.text(f"{_process(alive[0])} {alive[0].version}, last tick {_ago(now - alive[0].last_tick)}")
+    oldest_first = ", ".join(f"{_process(worker)} {_ago(now - worker.last_tick)}" for worker in reversed(alive))
+    return foreign.text(f"Last tick: {oldest_first}")
+
+
+def _ago(age: timedelta) -> str:
+    """To the minute: a line that says seconds would be drawn anew with every tick."""
+    return "just now" if age < _MINUTE else f"{_span(age)} ago"
+
+
+def _span(age: timedelta) -> str:
+    minutes = age // _MINUTE
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
+
+
+def _process(worker: WorkerSeen) -> str:
+    """Host and process: its name without what makes it one of a kind."""
+    return worker.name.rpartition(":")[0]
+
+
 def _seen(worker: WorkerSeen) -> Text:
-    return foreign.text(f"{worker.host} {worker.version}, last seen {cells.spelled(worker.last_tick)}")
+    return foreign.text(f"{_process(worker)} {worker.version}, last seen {cells.spelled(worker.last_tick)}")
 
 
 def _next(health: Health, coming: Sequence[Upcoming]) -> Text:
