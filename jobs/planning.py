@@ -14,8 +14,6 @@ from store.runs import EVERYWHERE, Planned
 from store.zones import ZoneInUse
 
 FARTHEST_LEAP = timedelta(days=7)
-# With the longest conversation about a mail (14 minutes) less than its lease.
-FARTHEST_APART = timedelta(minutes=10)
 APART = timedelta(seconds=30)  # by which the clocks of two machines may differ without a word
 MOST_MISSED = 366  # periods recorded as missed after a long downtime
 MOST_OWED = 24  # periods caught up in one pass; the next pass goes on
@@ -34,7 +32,7 @@ def judge(
     abandoned, or what it holds itself to them. A clock that is behind what was believed plans nothing. One that leaps
     ahead while the process was up is held; ahead as it starts, it was downtime.
     """
-    if server is not None and abs(now - server) > FARTHEST_APART:
+    if clock_seen.is_apart(now, server):
         return "apart"
     if max_seen is None:
         return "believed"

@@ -116,7 +116,7 @@ class _Hold:
 
     def __init__(self, command: Command, claim: Claim, clock: Callable[[], datetime]) -> None:
         self._command, self._claim, self._clock = command, claim, clock
-        self.until = lifeline.seconds() + command.patience  # how long it is held
+        self.until = lifeline.seconds() + command.lease.total_seconds()  # how long a report may find it held
 
     def __call__(self) -> bool | None:
         begun = lifeline.seconds()
@@ -127,5 +127,5 @@ class _Hold:
         except StoreUnavailable:
             database.let_go()
             return None
-        self.until = begun + self._command.patience
+        self.until = begun + self._command.lease.total_seconds()
         return True

@@ -231,9 +231,9 @@ class Worker:
         stopping = partial(self._is_told_to_stop, name)
         for _ in range(most):
             slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
-            if slice_taken == 0:
-                break
             taken += slice_taken
+            if slice_taken == 0 or self._planner.verdict(clock()) in _HELD:  # one slice may take an hour
+                break
         return taken
 
     def _is_told_to_stop(self, beat: str) -> bool:

@@ -1,10 +1,14 @@
-"""The latest instant that a worker has believed, so that a clock that leaps far past it is noticed."""
+"""What a clock is compared with: the latest instant that a worker has believed, and the clock of PostgreSQL."""
 
 from datetime import datetime, timedelta
 
 from store.database import backend, run_alone, run_sql, session, writing
+from store.errors import Refused
 from store.fields import instant, seconds
 
+# From the server's clock. So the clocks of two machines are at most twice that apart, and of a lease of 5 minutes, the
+# shortest, 3 are left whoever looks at it.
+FARTHEST_APART = timedelta(minutes=1)
 _EVERY = timedelta(minutes=1)  # often enough to notice a clock put back, seldom enough to cost nothing
 
 
@@ -21,6 +25,33 @@ def of_server() -> datetime | None:
         return None
     with session():
         return instant(int(run_sql("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]))
+
+
+def is_apart(now: datetime, server: datetime | None) -> bool:
+    """Whether this clock is so far from the server's that no lease may be written or judged by it."""
+    return server is not None and abs(now - server) > FARTHEST_APART
+
+
+def told_apart(now: datetime, server: datetime) -> str:
+    """By how much they differ, and what to do."""
+    return (
+        f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(now - server)} {'more' if now > server else 'less'} than on "
+        "PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd)."
+    )
+
+
+def require_near(now: datetime, server: datetime | None) -> None:
+    """Refused when by this clock no lease may be written: to others it would be over at once, or much too late."""
+    if server is not None and is_apart(now, server):
+        raise Refused(
+            f"{told_apart(now, server)} Until they agree to a minute, nothing can be claimed or held from here."
+        )
+
+
+def believable(now: datetime) -> datetime:
+    """This instant, or the server's where the clock here is too far from it: by which a report is dated."""
+    server = of_server()
+    return server if server is not None and is_apart(now, server) else now
 
 
 def advance(now: datetime, seen: datetime | None) -> None:

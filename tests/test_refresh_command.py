@@ -196,7 +196,7 @@ def test_the_command_and_what_it_started_end_when_the_worker_is_killed(alive: Al
 
 
 def test_they_end_before_the_claim_does_when_the_worker_is_paused_and_it_puts_the_claim_back(alive: Alive) -> None:
-    with worker_of(alive.command(lease=0.5)) as worker:
+    with worker_of(alive.command(lease=1)) as worker:
         alive.wait_until_begun()
 
         os.kill(worker, signal.SIGSTOP)
@@ -212,20 +212,20 @@ def test_while_it_runs_the_claim_is_held_beyond_the_first_lease(tmp_path: Path) 
 
     def hold() -> bool:
         held.append(1)
-        if len(held) == 8:
+        if len(held) == 16:
             go_on.touch()
         return True
 
     script = f"while [ ! -e '{go_on}' ]; do sleep 0.02; done; echo fresh"
-    command = Command(("sh", "-c", script), HALF_AN_HOUR, timedelta(seconds=0.3), timedelta(seconds=0.06))
+    command = Command(("sh", "-c", script), HALF_AN_HOUR, timedelta(seconds=0.6), timedelta(seconds=0.06))
     ended = refresh_command.run(command, {}, hold, lambda: False)
 
-    assert (ended, len(held) >= 8) == (Ended("done", "fresh"), True)
+    assert (ended, len(held) >= 16) == (Ended("done", "fresh"), True)
 
 
 @pytest.mark.parametrize("answer", [False, None])
 def test_without_the_claim_or_a_store_that_says_whose_it_is_they_end(alive: Alive, answer: bool | None) -> None:
-    ended = refresh_command.run(alive.command(lease=0.5), {}, lambda: answer, lambda: False)
+    ended = refresh_command.run(alive.command(lease=1), {}, lambda: answer, lambda: False)
 
     assert ended == Ended("put back", LEFT_OUT)
     alive.has_begun()  # or was ended before it could say so

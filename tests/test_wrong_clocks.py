@@ -5,19 +5,21 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
+from sandbox_nights import mark, with_sandbox
 from smtp_server import smtp_server
 from worker_log import Said
 
-from jobs import queues
+from jobs import delivery, queues
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.periods import EachDay
+from jobs.refresh_command import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
-from store import clock_seen, outgoing, runs
+from store import ambiguous_mails, clock_seen, markers, outgoing, runs
 from store.actors import Actor
-from store.outgoing import ClaimLost
+from store.outgoing import Bound, ClaimLost
 from store.runs import LeaseLost, Planned
 from store.tables import Email, Notice, Run, Setting
 from store.tables import Worker as WorkerRow
@@ -37,8 +39,8 @@ def cups() -> int:
     return int(Setting.select().where(Setting.name.startswith("cup ")).count())
 
 
-def worker(said: Said | None = None) -> Worker:
-    return Worker(timetable=[TEA], log=JsonLog(said or Said()), version="0.1.0")
+def worker(said: Said | None = None, server: Callable[[], datetime | None] = lambda: None) -> Worker:
+    return Worker(timetable=[TEA], log=JsonLog(said or Said()), version="0.1.0", server_clock=server)
 
 
 def ledger() -> list[tuple[str, str]]:
@@ -114,18 +116,21 @@ def test_a_clock_that_drifts_is_believed_and_each_day_comes_once(empty_store: st
     assert {state for _, state in ledger()} == {"done"}
 
 
-def test_two_workers_whose_clocks_are_five_minutes_apart_do_each_day_once(empty_store: str) -> None:
+def test_two_workers_whose_clocks_are_two_minutes_apart_do_each_day_once(empty_store: str) -> None:
     arrive()
-    ahead = worker()
-    ahead.once(NOON + 5 * MINUTE)
+    server = [NOON]
+    ahead = worker(server=lambda: server[0])
+    ahead.once(NOON + MINUTE)
     WorkerRow.update(host="another").execute()
-    behind = worker()
+    behind = worker(server=lambda: server[0])
 
+    verdicts = set()
     for hour in range(1, 24 * 4):
-        now = NOON + hour * timedelta(hours=1)
-        (behind if hour % 2 else ahead).once(now if hour % 2 else now + 5 * MINUTE)
-        (ahead if hour % 2 else behind).once(now + 5 * MINUTE if hour % 2 else now)
+        now = server[0] = NOON + hour * timedelta(hours=1)
+        for one in (behind, ahead) if hour % 2 else (ahead, behind):
+            verdicts.add(one.once(now + MINUTE if one is ahead else now - MINUTE).verdict)
 
+    assert verdicts == {"believed", "back"}
     days = ["2026-11-23", "2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"]
     assert ledger() == [(day, "done") for day in days]
     assert cups() == 5
@@ -186,7 +191,9 @@ def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_hand
         outgoing.handing_over(wrong.id, "ahead", half_an_hour, NOON + 6 * DAY)
 
 
-@pytest.mark.parametrize("wrong", [timedelta(hours=-1), -3 * DAY, timedelta(hours=1), 9 * DAY])
+@pytest.mark.parametrize(
+    "wrong", [timedelta(hours=-1), -3 * DAY, timedelta(hours=1), 9 * DAY, timedelta(seconds=61), timedelta(seconds=-61)]
+)
 def test_a_worker_whose_clock_is_not_the_servers_touches_nothing_until_it_is(
     empty_store: str, wrong: timedelta
 ) -> None:
@@ -205,6 +212,57 @@ def test_a_worker_whose_clock_is_not_the_servers_touches_nothing_until_it_is(
     assert (passed.verdict, passed.planned, passed.done, passed.taken) == ("apart", 0, 0, {"mails": 0})
     assert (put_right.verdict, put_right.done, asked) == ("believed", 1, [NOON])
     assert clock_seen.latest() == NOON
+
+
+def test_a_worker_whose_clock_goes_wrong_while_it_empties_a_queue_takes_no_more_from_it(empty_store: str) -> None:
+    arrive()
+    here, taken = [NOON], []
+
+    def take(_clock: Callable[[], datetime], _owner: str, _stopping: Callable[[], bool]) -> int:
+        taken.append(here[0])
+        here[0] += 10 * MINUTE
+        return 1
+
+    half_past = NOON + 30 * MINUTE
+    off = Worker(
+        queues={"mails": take}, timetable=[], log=JsonLog(Said()), server_clock=lambda: min(here[0], half_past)
+    )
+    off.once(NOON, lambda: here[0])
+
+    assert taken == [NOON + number * 10 * MINUTE for number in range(4)]
+
+
+def test_a_refresh_ends_before_another_machine_may_begin_it_whatever_two_clocks_say_that_are_believed(
+    empty_store: str,
+) -> None:
+    with_sandbox()
+    mark()
+    command = Command(("refresh-sandbox",), timedelta(hours=1))
+    slow, fast = NOON - MINUTE, NOON + MINUTE
+    (claim,) = markers.claim(OLAV, 1, command.lease, slow, "slow")
+    over = timedelta(seconds=command.patience + 10)  # seconds to end in
+
+    markers.heartbeat(OLAV, claim.token, command.lease, slow + MINUTE)
+    by_then = markers.claim(OLAV, 1, command.lease, fast + MINUTE + over, "fast")
+    later = markers.claim(OLAV, 1, command.lease, fast + MINUTE + 3 * MINUTE, "fast")
+
+    assert (command.beat * 2 < over, by_then, len(later)) == (True, [], 1)
+
+
+def test_a_mail_whose_answer_takes_its_longest_is_not_taken_for_abandoned_by_another_clock_that_is_believed(
+    empty_store: str,
+) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    Email.delete().execute()
+    key_of(people.ase)
+    slow, fast = NOON, NOON + 2 * MINUTE
+    (mail,) = outgoing.claim("slow", 1, delivery.LEASE, slow)
+
+    outgoing.handing_over(mail.id, "slow", delivery.LEASE, slow, Bound("A subject", b"the bytes"))
+    found = ambiguous_mails.find(fast + timedelta(seconds=690))
+
+    assert (found, Email.get().state) == ([], "handing-over")
 
 
 def test_only_a_store_with_a_machine_of_its_own_has_a_clock_to_compare_with(empty_store: str) -> None:

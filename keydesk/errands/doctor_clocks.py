@@ -12,7 +12,7 @@ from store.workers import AHEAD, CALLED_EVERY
 if TYPE_CHECKING:
     from peewee import ModelSelect
 
-_CLOCKS_APART = timedelta(seconds=30)
+_CLOCKS_APART = timedelta(seconds=30)  # said before a worker stands still for it
 _PUT_BACK = timedelta(minutes=5)  # what was written later than that was written by a clock that has been put back
 _MISSED_FOR = timedelta(days=1)  # a worker that fell silent beside others is spoken of
 _SILENT_AFTER = timedelta(minutes=2)
@@ -30,10 +30,8 @@ def _clock_of_server(now: datetime) -> str | None:
     server = clock_seen.of_server()
     if server is None or abs(now - server) <= _CLOCKS_APART:
         return None
-    return (
-        f"Here it is {now:%Y-%m-%d %H:%M:%S}Z, {abs(now - server)} {'more' if now > server else 'less'} than "
-        "on PostgreSQL's machine. Set both by the same time service (chrony, systemd-timesyncd)."
-    )
+    stands_still = " Until then a worker here does nothing." if clock_seen.is_apart(now, server) else ""
+    return clock_seen.told_apart(now, server) + stands_still
 
 
 def _clock_of_workers(now: datetime) -> str | None:

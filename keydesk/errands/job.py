@@ -14,13 +14,14 @@ from jobs import rehearsal
 from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
+from jobs.planning import ServerClock
 from jobs.schedule import TIMETABLE, Job
 from jobs.side_by_side import Lines
 from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import restored, run_decisions, runs, waiting_mails, workers
+from store import clock_seen, restored, run_decisions, runs, waiting_mails, workers
 from store.database import session
 from store.errors import Refused
 from store.rules.key_format import redact
@@ -42,17 +43,23 @@ _BECAME = {
 }
 
 
-def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+def run(
+    given: argparse.Namespace,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    server_clock: ServerClock = clock_seen.of_server,
+) -> int:
     """Exit status 1 when a run failed, a month could not be rated or a mail was refused."""
     open_store(settings)
     now = clock()
     with session():
         if given.job == _MAIL:
-            return _deliver(given, settings, clock)
+            return _deliver(given, settings, clock, server_clock)
         job = rehearsal.named(given.job)
         if given.dry_run:
             return _tell(job, now, given.as_of)
         restored.require_released()
+        clock_seen.require_near(now, server_clock())
         return _do(job, now, given.as_of, clock)
 
 
@@ -116,13 +123,16 @@ def _waiting(months: AbstractSet[str], state: str) -> list[str]:
     ]
 
 
-def _deliver(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+def _deliver(
+    given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime], server_clock: ServerClock
+) -> int:
     if given.dry_run or given.as_of:
         raise Refused("Mails are handed over now or not at all; `keydesk mail list` shows what waits.")
     mail, password = settings.mail, settings.mail_password()
     if not mail.host:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     restored.require_released()
+    clock_seen.require_near(clock(), server_clock())
     sender, relay, total = (
         Sender(mail.sender, mail.reply_to, mail.idempotency_header),
         Relay(mail.per_minute, mail.connections),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from keydesk.errands import sandbox_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import companies, installation, markers, restored, sandbox_holds
+from store import clock_seen, companies, installation, markers, restored, sandbox_holds
 from store.database import session
 from store.errors import Refused
 from store.markers import LeaseLost, Report
@@ -45,6 +45,7 @@ def _next(given: argparse.Namespace, now: datetime) -> None:
     if given.limit < 1:
         raise Refused("The limit must be at least 1.")
     restored.require_released()
+    clock_seen.require_near(now, clock_seen.of_server())
     claimant = f"{socket.gethostname()}:{os.getppid()}"
     at_once = installation.get().refresh_at_once
     for claim in markers.claim(local_actor(), given.limit, _lease(given), now, claimant, at_once=at_once):
@@ -60,17 +61,19 @@ def _next(given: argparse.Namespace, now: datetime) -> None:
 
 
 def _heartbeat(given: argparse.Namespace, now: datetime) -> None:
+    clock_seen.require_near(now, clock_seen.of_server())
     until = markers.heartbeat(local_actor(), given.token, _lease(given), now)
     sys.stdout.write(json.dumps({"lease_until": until.isoformat()}) + "\n")
 
 
 def _done(given: argparse.Namespace, now: datetime) -> None:
-    _reported(markers.done(local_actor(), given.token, given.message, now))
+    _reported(markers.done(local_actor(), given.token, given.message, clock_seen.believable(now)))
 
 
 def _fail(given: argparse.Namespace, now: datetime) -> None:
     retry_in = None if given.retry_in is None else timedelta(minutes=given.retry_in)
-    _reported(markers.fail(local_actor(), given.token, given.message, now, retry_in=retry_in))
+    at = clock_seen.believable(now)
+    _reported(markers.fail(local_actor(), given.token, given.message, at, retry_in=retry_in))
 
 
 def _reported(report: Report) -> None:
