@@ -80,12 +80,14 @@ def sandbox(verb: argparse.ArgumentParser) -> None:
     listed = act(acts, "list", "how every sandbox is, and how old what it holds")
     listed.add_argument("--state", default="", metavar="STATE,...", help="only those: quarantined,failed")
     one = act(acts, "show", "all that is known of one company's sandbox")
-    for told in (listed, one):
-        told.add_argument("--json", action="store_true", help="as one JSON object a line")
     hold = act(acts, "hold", "leave a sandbox as it is, until it is released")
     hold.add_argument("--reason", required=True, help="kept, and shown with each night")
     hold.add_argument("--until", type=day, metavar="DAY", help="the last night that is held")
     release = act(acts, "release", "end hold and quarantine; it is refreshed from the next night on")
     again = act(acts, "again", "refresh the newest night once more, now; ends a quarantine")
+    for told in (listed, one):
+        told.add_argument("--json", action="store_true", help="as one JSON object a line")
+    for told in (hold, release, again):
+        told.add_argument("--json", action="store_true", help="say how the sandbox is then, as `show --json` does")
     for company in (one, hold, release, again):
         company.add_argument("company", metavar="COMPANY", help="its external id")

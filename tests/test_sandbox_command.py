@@ -176,6 +176,21 @@ def test_a_person_holds_a_sandbox_and_lets_it_go(keydesk: Call) -> None:
     assert again == ["The refresh of Fjellbekk for the night of 2026-11-23 is due now.\n"] * 2
 
 
+def test_a_program_that_holds_and_releases_hears_how_the_sandbox_is_then(keydesk: Call) -> None:
+    noon = TWO_OCLOCK + timedelta(hours=11)
+    acts = [
+        ("hold", "c-1", "--reason", "demo week", "--until", "2026-11-25", "--json"),
+        ("release", "c-1", "--json"),
+        ("again", "c-1", "--json"),
+    ]
+
+    said = [json.loads(keydesk(*act, now=noon)[1]) for act in acts]
+
+    assert [(each["company"], each["state"]) for each in said] == [("c-1", "held"), ("c-1", "held"), ("c-1", "due")]
+    assert [each["hold"] and each["hold"]["last_night"] for each in said] == ["2026-11-25", None, None]
+    assert said[2] == json.loads(keydesk("show", "c-1", "--json", now=noon)[1])
+
+
 def test_the_third_failure_says_that_it_was_the_last_and_a_person_has_it_tried_again(keydesk: Call) -> None:
     reports = []
     for tries in range(3):

@@ -29,8 +29,13 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         if given.act in {"list", "show"}:
             sandbox_list.run(given, clock())
         elif given.act in {"hold", "release", "again"}:
-            told = {"hold": _hold, "release": _release, "again": _again}[given.act]
-            sys.stdout.write(f"{told(companies.by_external_id(given.company), given, clock())}\n")
+            act = {"hold": _hold, "release": _release, "again": _again}[given.act]
+            company = companies.by_external_id(given.company)
+            told = act(company, given, clock())
+            if given.json:
+                sandbox_list.show_object(company.id, clock())
+            else:
+                sys.stdout.write(f"{told}\n")
         else:
             verb = {"next": _next, "heartbeat": _heartbeat, "done": _done, "fail": _fail}[given.act]
             try:

@@ -19,13 +19,22 @@ def run(given: argparse.Namespace, now: datetime) -> None:
     """One line or object for each sandbox; all that is known of one."""
     if given.act == "show":
         row = sandboxes.of(companies.by_external_id(given.company).id)
-        lines = iter([json.dumps(_facts(row, now))]) if given.json else _shown(row, now)
+        lines = iter([_object(row, now)]) if given.json else _shown(row, now)
     elif given.json:
-        lines = (json.dumps(_facts(row, now)) for row in sandboxes.every(_states(given.state)))
+        lines = (_object(row, now) for row in sandboxes.every(_states(given.state)))
     else:
         lines = _listed(_states(given.state), now)
     for line in lines:
         sys.stdout.write(f"{line}\n")
+
+
+def show_object(company_id: int, now: datetime) -> None:
+    """All that is known of one, as JSON."""
+    sys.stdout.write(f"{_object(sandboxes.of(company_id), now)}\n")
+
+
+def _object(row: SandboxRow, now: datetime) -> str:
+    return json.dumps(_facts(row, now))
 
 
 def _states(text: str) -> tuple[str, ...]:
