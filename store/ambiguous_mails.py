@@ -6,7 +6,7 @@ A mail about a key, and one that the relay folds into the first, goes once more;
 from datetime import datetime, timedelta
 
 from store import outgoing, sent_record
-from store.database import run_sql, session, writing
+from store.database import run_sql, session, transact
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
 from store.tables import Email
@@ -20,9 +20,13 @@ def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
     `queued`, once more and in a while, for a mail about a key and for one that the relay folds into the first;
     `ambiguous` for anything else.
     """
-    with session(), writing():
+
+    def leave() -> str:
         outgoing.leave(email_id, owner, "ambiguous", reply, attempts=1)
         return "queued" if _send_again(email_id, now + _RELAY_RECOVERS) else "ambiguous"
+
+    with session():
+        return transact(leave)
 
 
 def forgotten(mail: Email, now: datetime) -> bool:
@@ -55,12 +59,14 @@ def bury(owner: str, now: datetime) -> list[int]:
 
 
 def _found(query: str, values: tuple[int | str, ...], now: datetime) -> list[int]:
+    def settle() -> list[int]:
+        found = [int(row[0]) for row in run_sql(query, values).fetchall()]
+        return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
+
     with session():
         if run_sql(query, values).fetchone() is None:  # a quiet worker never takes the write lock
             return []
-        with writing():
-            found = [int(row[0]) for row in run_sql(query, values).fetchall()]
-            return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
+        return transact(settle)
 
 
 def _was_taken(email_id: int) -> bool:

@@ -156,27 +156,24 @@ def run_planned(text: str, values: Sequence[Any] = ()) -> Any:
 def run_alone(text: str, values: Sequence[Any] = ()) -> int:
     """Run one statement, written as for run_sql, as a transaction of its own or a part of the one that is open.
 
-    Gives how many rows it changed. What `writing` takes three trips to the server for takes one.
+    Gives how many rows it changed. What `writing` takes three trips to the server for takes one. It is run again as by
+    `retried`.
     """
-    with _alone():
-        return int(run_sql(text, values).rowcount)
+    return _alone(lambda: int(run_sql(text, values).rowcount))
 
 
 def rows_alone(text: str, values: Sequence[Any] = ()) -> list[Any]:
     """The same for a statement that gives rows (RETURNING)."""
-    with _alone(), exception_wrapper:  # SQLite commits, and may fail, as the last row is read
-        return list(run_sql(text, values).fetchall())
+    return _alone(lambda: list(run_sql(text, values).fetchall()))
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    if _gate is None or db.in_transaction():
-        with explained():
-            yield
-    else:
-        with explained(), _gate.held():
+def _alone(run: Callable[[], T]) -> T:
+    with explained(), exception_wrapper:  # SQLite commits, and may fail, as the last row is read
+        if _gate is None or db.in_transaction():
+            return retried(run)
+        with _gate.held():
             check_file()
-            yield
+            return run()
 
 
 def first_row(text: str, values: Sequence[Any]) -> Any:
@@ -303,7 +300,9 @@ def _postgresql(url: str, password: str | None, lock_wait_seconds: int) -> Poole
     loopback = all(one in _LOOPBACK or one.startswith("/") for one in host.split(","))
     # A program that is paused in the middle of a transaction does not keep the others waiting for ever.
     given = f"-c idle_in_transaction_session_timeout=300s {options.get('options', '')}".strip()
-    options["options"] = f"{given} -c lock_timeout={lock_wait_seconds}s"
+    # What is read behind a lock, and again after a conflict, must be as of that moment, whatever the server's default.
+    isolation = r"-c default_transaction_isolation=read\ committed"
+    options["options"] = f"{given} -c lock_timeout={lock_wait_seconds}s {isolation}"
     # A server that has vanished without a word is noticed within a minute, and not after a quarter of an hour.
     network = {
         "keepalives_idle": "30",

@@ -111,7 +111,8 @@ def _left(at_once: int) -> int:
 
 def heartbeat(actor: Actor, token: str, lease: timedelta, now: datetime) -> datetime:
     """Hold a claim for another lease from now on; gives its new end. LeaseLost when it is over."""
-    with session(), writing():
+
+    def hold() -> datetime:
         require(actor, "sandbox.refresh", None)
         marker = _of(token)
         changed = run_sql(
@@ -121,6 +122,9 @@ def heartbeat(actor: Actor, token: str, lease: timedelta, now: datetime) -> date
         if changed != 1:
             raise _ended(marker)
         return now + lease
+
+    with session():
+        return transact(hold)
 
 
 def done(actor: Actor, token: str, message: str, now: datetime) -> Report:

@@ -9,13 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import chain
 from typing import Any
 
 from peewee import Case, fn
 
-from store.database import backend, retried, rows_alone, run_alone, run_sql, session, transact, writing
+from store.database import backend, rows_alone, run_alone, run_sql, session, transact
 from store.errors import KeydeskError, NotFound
 from store.fields import canonical, instant, seconds
 from store.tables import Run
@@ -100,7 +99,7 @@ def plan(planned: Iterable[Planned], now: datetime) -> int:
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             some = rows[start : start + _ROWS_A_STATEMENT]
             text = _PLAN.replace("{rows}", ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(some)))
-            changed += retried(partial(run_alone, text, [*chain.from_iterable(some)]))
+            changed += run_alone(text, [*chain.from_iterable(some)])
     return changed
 
 
@@ -196,7 +195,7 @@ def claim(owner: str, jobs: Sequence[str], now: datetime, lease: timedelta = LEA
                 f"WITH one AS MATERIALIZED ({wanted} FOR UPDATE OF ready SKIP LOCKED) "
                 f"UPDATE run {_TAKE} FROM one WHERE run.id = one.id RETURNING {_COLUMNS}"
             )
-            found = retried(partial(rows_alone, text, (*which, *taken)))
+            found = rows_alone(text, (*which, *taken))
         else:
             found = rows_alone(f"UPDATE run {_TAKE} WHERE id = ({wanted}) RETURNING {_COLUMNS}", (*taken, *which))
         return _read(found[0]) if found else None
@@ -210,8 +209,8 @@ def claimable(jobs: int) -> str:
 
 def extend(run: RunRow, now: datetime, lease: timedelta = LEASE) -> None:
     """Keep the run for another lease. Raises LeaseLost when it is no longer this attempt's."""
-    with session(), writing():
-        _fenced(run, lease_until=now + lease)
+    with session():
+        transact(lambda: _fenced(run, lease_until=now + lease))
 
 
 def go_on(run: RunRow, cursor: int, rows: int) -> None:
@@ -248,8 +247,8 @@ def finish(run: RunRow, rows: int, now: datetime) -> None:
 def fail(run: RunRow, error: str, now: datetime) -> datetime:
     """Record why this attempt failed; the run is due again after a wait that grows. Gives when. Raises LeaseLost."""
     again = now + wait_after(run.attempt)
-    with session(), writing():
-        _fenced(run, state="due", owner=None, lease_until=None, error=error, not_before=again)
+    with session():
+        transact(lambda: _fenced(run, state="due", owner=None, lease_until=None, error=error, not_before=again))
     return again
 
 

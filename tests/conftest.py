@@ -68,6 +68,17 @@ def store_location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[s
 
 
 @pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    """The database `faults`, the test's own: commits are on disk before they are acknowledged, as an operator's are."""
+    postgres.sql("CREATE DATABASE faults TEMPLATE template_keydesk STRATEGY file_copy")
+    postgres.sql("ALTER DATABASE faults SET synchronous_commit = on")
+    database.bind(postgres.url("faults"))
+    yield postgres.url("faults")
+    database.dispose()
+    postgres.sql("DROP DATABASE faults WITH (FORCE)")
+
+
+@pytest.fixture
 def empty_store(store_location: str) -> Iterator[str]:
     """The same, with a session open for the test's thread."""
     with database.session():

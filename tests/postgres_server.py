@@ -70,6 +70,16 @@ class PostgresServer:
             cursor = connection.execute(text)
             return cursor.fetchall() if cursor.description else []
 
+    def break_off_once(self, name: str, table: str) -> None:
+        """Break off the next change of a row of that table, as in a deadlock."""
+        self.sql("CREATE SEQUENCE changes", name)
+        self.sql(
+            "CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval('changes') = 1 THEN RAISE SQLSTATE '40P01'; END IF; RETURN NEW; END $$",
+            name,
+        )
+        self.sql(f"CREATE TRIGGER broken_off BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION break_off()", name)
+
     def _start(self) -> subprocess.Popen[bytes]:
         options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         return subprocess.Popen(

@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
@@ -12,27 +12,18 @@ from fault_world import FaultWorld
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
-from store import database, notices, runs
+from store import database, markers, marking, notices, runs
+from store.actors import WORKER
+from store.change import change
 from store.database import run_sql, session, transact, writing
 from store.errors import StoreUnavailable
 from store.runs import Planned
-from store.tables import Email, Notice
+from store.tables import Email, Event, Notice, RefreshMarker, Run
 
 MOST_DAYS = 40
 # Every ninth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
 EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "9"))
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def url(postgres: PostgresServer) -> Iterator[str]:
-    """A store whose commits are on disk before they are acknowledged, as an operator's are."""
-    postgres.sql("CREATE DATABASE faults TEMPLATE template_keydesk STRATEGY file_copy")
-    postgres.sql("ALTER DATABASE faults SET synchronous_commit = on")
-    database.bind(postgres.url("faults"))
-    yield postgres.url("faults")
-    database.dispose()
-    postgres.sql("DROP DATABASE faults WITH (FORCE)")
 
 
 def set_to(postgres: PostgresServer, name: str, value: str) -> None:
@@ -243,7 +234,6 @@ def test_two_sweeps_of_the_same_day_at_the_same_time_write_each_notice_once(post
 
 
 def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, url: str) -> None:
-    set_to(postgres, "default_transaction_isolation", "repeatable read")
     both_have_read = threading.Barrier(2)
     tries: list[int] = []
     with session():
@@ -251,6 +241,7 @@ def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, ur
 
     def count() -> None:
         tries.append(1)
+        run_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         seen = run_sql("SELECT max_seen FROM clock_seen").fetchone()[0]
         if len(tries) <= 2:
             both_have_read.wait(10)
@@ -261,6 +252,57 @@ def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, ur
     with session():
         assert run_sql("SELECT max_seen FROM clock_seen").fetchone() == (2,)
     assert len(tries) == 3
+
+
+def test_acts_at_the_same_time_are_written_one_after_the_other_whatever_isolation_the_database_prefers(
+    postgres: PostgresServer, url: str
+) -> None:
+    set_to(postgres, "default_transaction_isolation", "repeatable read")
+    database.dispose()
+    both_are_there = threading.Barrier(2)
+
+    def act() -> None:
+        for number in range(20):
+            with session(), change(WORKER, "sandbox.refresh", None, NOON) as made:
+                both_are_there.wait(10)
+                made.event("sandbox.refresh", f"number {number}", None)
+
+    acting = [threading.Thread(target=act) for _ in range(2)]
+    for thread in acting:
+        thread.start()
+    for thread in acting:
+        thread.join(30)
+
+    with session():
+        assert Event.select().count() == 40
+
+
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+def test_a_lease_whose_extension_is_broken_off_is_extended_all_the_same(postgres: PostgresServer, url: str) -> None:
+    with session():
+        runs.plan([Planned("tea", "all", "2026-11-23", "due", NOON, {})], NOON)
+        run = runs.claim("one", ["tea"], NOON)
+        assert run is not None
+        postgres.break_off_once("faults", "run")
+        runs.extend(run, NOON + HALF_AN_HOUR)
+
+        assert Run.get().lease_until == NOON + HALF_AN_HOUR + timedelta(minutes=5)
+
+
+def test_a_refresh_whose_heartbeat_is_broken_off_is_held_all_the_same(postgres: PostgresServer, url: str) -> None:
+    with session():
+        cast = arrive()
+        enable(cast.nordlys, cast.ase, now=LONG_AGO)
+        key_of(cast.ase, environment="sandbox", expires_on=date(2027, 12, 31), now=LONG_AGO)
+        marking.create("Europe/Oslo", date(2026, 11, 23), NOON)
+        (claim,) = markers.claim(WORKER, 1, HALF_AN_HOUR, NOON, "one")
+        postgres.break_off_once("faults", "refresh_marker")
+
+        until = markers.heartbeat(WORKER, claim.token, HALF_AN_HOUR, NOON + HALF_AN_HOUR / 2)
+
+        assert RefreshMarker.get().lease_until == until == NOON + HALF_AN_HOUR * 3 / 2
 
 
 def test_who_finds_the_same_rows_changed_again_and_again_is_told_to_try_later(
