@@ -68,7 +68,7 @@ def deliver_slice(
     now = clock()
     if open_session is None or relay.is_closed(now):
         return outcome
-    outcome.ambiguous.extend(ambiguous_mails.find(now))
+    outcome.ambiguous.extend(ambiguous_mails.find(now, owner))
     mails = outgoing.claim(owner, min(limit, relay.most or limit), LEASE, now, relay.per_minute)
     if not mails:
         return outcome

@@ -3,15 +3,17 @@
 A mail about a key, and one that the relay folds into the first, goes once more; anything else waits for a person.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from store import outgoing, sent_record
-from store.database import run_sql, session, transact
+from store import outgoing, sent_record, workers
+from store.database import backend, run_sql, session, transact
 from store.fields import seconds
 from store.mail_kinds import ABOUT_A_KEY
 from store.tables import Email
 
 _RELAY_RECOVERS = timedelta(minutes=5)
+_Hold = tuple[int, str, int]  # a mail that is being handed over, by whom, and until when
 
 
 def answer_lost(email_id: int, owner: str, reply: str, now: datetime) -> str:
@@ -43,54 +45,65 @@ def set_apart(email_id: int, owner: str) -> None:
     )
 
 
-def find(now: datetime) -> list[int]:
+def find(now: datetime, owner: str | None = None) -> list[int]:
     """Find what a crash left between hand-over and answer, once its lease is over; the ids.
 
     What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
     once more, with the same bytes and Message-ID; anything else waits for a person.
+
+    What a worker on this machine holds whose process lives is left to it, whatever the clock says of its lease; unless
+    it is the `owner` who asks, and has nothing in hand.
     """
-    return _found(_ABANDONED, (seconds(now), seconds(now + outgoing.NEVER_SO_LATE)), now)
+    values = (seconds(now), seconds(now + outgoing.NEVER_SO_LATE))
+    with session():
+        abandoned = run_sql(_ABANDONED, values).fetchall()
+        at_it = workers.living_here() - {owner} if abandoned else frozenset()
+        if all(holder in at_it for _, holder, _ in abandoned):  # a quiet worker never takes the write lock
+            return []
+        return transact(lambda: _settled(_ABANDONED, values, now, how=" FOR UPDATE SKIP LOCKED", but_of=at_it))
 
 
 def bury(owner: str, now: datetime) -> list[int]:
     """Take from an owner that is known to be dead what it held, without waiting for its leases; the ambiguous ids."""
     outgoing.release(owner)
-    return _found(_OF_OWNER, (owner,), now)
-
-
-def _found(query: str, values: tuple[int | str, ...], now: datetime) -> list[int]:
-    def settle() -> list[int]:
-        found = [int(row[0]) for row in run_sql(query, values).fetchall()]
-        return [email_id for email_id in found if not _was_taken(email_id) and _left_open(email_id, now)]
-
     with session():
-        if run_sql(query, values).fetchone() is None:  # a quiet worker never takes the write lock
+        if run_sql(_OF_OWNER, (owner,)).fetchone() is None:
             return []
-        return transact(settle)
+        return transact(lambda: _settled(_OF_OWNER, (owner,), now, how=" FOR UPDATE"))
 
 
-def _was_taken(email_id: int) -> bool:
-    mail = outgoing.get(email_id)
+def _settled(
+    query: str, values: tuple[int | str, ...], now: datetime, *, how: str, but_of: Collection[str] = ()
+) -> list[int]:
+    """Settle those that the query finds, but those of some owners; the ambiguous ids. `how` PostgreSQL locks them."""
+    rows = run_sql(query + how if backend() == "postgresql" else query, values).fetchall()
+    found = [(int(row[0]), row[1], row[2]) for row in rows if row[1] not in but_of]
+    return [hold[0] for hold in found if not _was_taken(hold) and _left_open(hold, now)]
+
+
+def _was_taken(hold: _Hold) -> bool:
+    mail = outgoing.get(hold[0])
     at = sent_record.taken_at(mail.message_id, mail.handed_over_at or mail.queued_at)
     if at is None:
         return False
     text = (
         "UPDATE email SET state = 'sent', owner = NULL, lease_until = NULL, attempts = attempts + 1, reply = ?, "
-        "sent_at = ? WHERE id = ? AND state = 'handing-over'"
+        "sent_at = ? WHERE id = ? AND owner = ? AND lease_until = ? AND state = 'handing-over'"
     )
-    run_sql(text, (outgoing.IN_THE_RECORD, seconds(at), email_id))
+    run_sql(text, (outgoing.IN_THE_RECORD, seconds(at), *hold))
     return True
 
 
-def _left_open(email_id: int, now: datetime) -> bool:
+def _left_open(hold: _Hold, now: datetime) -> bool:
     reply = "the worker ended between hand-over and answer; the mail may have arrived"
     text = (
         "UPDATE email SET state = 'ambiguous', owner = NULL, lease_until = NULL, reply = ? "
-        "WHERE id = ? AND state = 'handing-over'"
+        "WHERE id = ? AND owner = ? AND lease_until = ? AND state = 'handing-over'"
     )
-    changed = run_sql(text, (reply, email_id)).rowcount
-    _send_again(email_id, now)
-    return bool(changed)
+    if run_sql(text, (reply, *hold)).rowcount != 1:
+        return False
+    _send_again(hold[0], now)
+    return True
 
 
 def _send_again(email_id: int, next_at: datetime) -> bool:
@@ -107,14 +120,14 @@ def _send_again(email_id: int, next_at: datetime) -> bool:
 
 
 _ABANDONED = """
-    SELECT id FROM email
+    SELECT id, owner, lease_until FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
        AND (lease_until <= ? OR lease_until > ?)
      ORDER BY next_at, id
 """
 
 _OF_OWNER = """
-    SELECT id FROM email
+    SELECT id, owner, lease_until FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over' AND owner = ?
      ORDER BY next_at, id
 """

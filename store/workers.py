@@ -122,6 +122,13 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def living_here() -> frozenset[str]:
+    """The workers of this machine whose process is there: what they hold they may still finish, by whatever clock."""
+    host = this_host()
+    rows = Worker.select().where(Worker.stopped_at >> None, Worker.host == host.name)
+    return frozenset(row.name for row in rows if is_of(host, row) and is_running(row.pid))
+
+
 def tick(name: str, now: datetime, error: str | None = None) -> None:
     """Say that the worker is alive, and its last error; None leaves the one before standing."""
     text = "UPDATE worker SET last_tick = ?, last_error = COALESCE(?, last_error) WHERE name = ?"

@@ -1,5 +1,6 @@
 """What do workers do whose clocks are put back, leap ahead, drift or differ? Nothing twice, nothing too early."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
@@ -17,12 +18,14 @@ from jobs.refresh_command import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
-from store import ambiguous_mails, clock_seen, markers, outgoing, runs
+from store import ambiguous_mails, clock_seen, markers, outbox, outgoing, runs, workers
 from store.actors import Actor
-from store.outgoing import Bound, ClaimLost
+from store.outbox import Owed
+from store.outgoing import Bound, ClaimLost, Taken
 from store.runs import LeaseLost, Planned
 from store.tables import Email, Notice, Run, Setting
 from store.tables import Worker as WorkerRow
+from store.workers import Host
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -174,6 +177,15 @@ def test_a_run_whose_clock_is_put_back_in_the_middle_is_finished_or_taken_over_b
     assert (too_early, runs.claim("two", ["tea"], NOON + DAY), cups()) == (None, None, 1)
 
 
+def a_mail_in_the_hands_of(host: Host, pid: int) -> Email:
+    """The relay is making up its mind about it; the worker that is this process waits."""
+    owner = workers.register(host, "0.1.0", NOON, pid=pid)
+    outbox.queue([Owed("test_mail", "olav@fjord.example", "", owner, {})], NOON)
+    (mail,) = outgoing.claim(owner, 1, 30 * MINUTE, NOON)
+    outgoing.handing_over(mail.id, owner, 30 * MINUTE, NOON, Bound("a subject", b"bytes"))
+    return mail
+
+
 def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_handed_over_by_it_alone(
     empty_store: str,
 ) -> None:
@@ -189,6 +201,33 @@ def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_hand
     assert right.id == wrong.id
     with pytest.raises(ClaimLost):
         outgoing.handing_over(wrong.id, "ahead", half_an_hour, NOON + 6 * DAY)
+
+
+@pytest.mark.parametrize("step", [31 * MINUTE, -121 * MINUTE, 6 * DAY])
+def test_a_clock_that_is_set_while_a_mail_is_handed_over_lets_no_other_worker_of_the_machine_send_it_again(
+    empty_store: str, step: timedelta
+) -> None:
+    mail = a_mail_in_the_hands_of(workers.this_host(), os.getpid())
+
+    found = ambiguous_mails.find(NOON + step)
+    not_ours = outgoing.all_sent(mail.owner, [Taken(mail.id, "250", NOON + step)])
+
+    assert (found, not_ours) == ([], set())
+
+
+def test_what_a_worker_has_left_behind_is_found_when_its_process_is_gone_or_it_asks_itself(empty_store: str) -> None:
+    here, skog = workers.this_host(), Host("skog", "boot-1")
+    gone = a_mail_in_the_hands_of(here, 2**22 + 1)  # beyond the kernel's highest
+    own = a_mail_in_the_hands_of(here, os.getpid())
+    before = ambiguous_mails.find(NOON + 29 * MINUTE)
+
+    later = NOON + 31 * MINUTE
+    found = [ambiguous_mails.find(later), ambiguous_mails.find(later), ambiguous_mails.find(later, own.owner)]
+    WorkerRow.update(stopped_at=NOON).execute()
+    elsewhere = a_mail_in_the_hands_of(skog, os.getpid())  # a number that says nothing here
+
+    assert (before, found) == ([], [[gone.id], [], [own.id]])
+    assert ambiguous_mails.find(later) == [elsewhere.id]
 
 
 @pytest.mark.parametrize(
