@@ -15,7 +15,7 @@ before them were taken. While the relay makes up its mind about them, the next a
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -34,6 +34,7 @@ from jobs.smtp_answers import (
     TryLater,
     is_of_connection,
 )
+from jobs.unwritten import Unwritten
 from store import ambiguous_mails, outgoing, sent_record
 from store.outgoing import Bound, ClaimLost, Going, Taken
 from store.tables import Email
@@ -58,11 +59,13 @@ def deliver_slice(
     limit: int = 50,
     stopping: Callable[[], bool] = lambda: False,
     lines: Lines | None = None,
+    unwritten: Unwritten | None = None,
 ) -> Outcome:
     """Hand over up to `limit` mails whose time has come. Without a session (no relay is set) they stay in the outbox.
 
     `owner` names this worker process and is never used by another. What was claimed and not handed over is given back.
-    `lines` are connections that the next slice is to find open; without them this one has its own.
+    `lines` are connections that the next slice is to find open; without them this one has its own. `unwritten` keeps
+    the answers of which the store could not be told, for whoever tells it later.
     """
     outcome = Outcome()
     now = clock()
@@ -78,7 +81,7 @@ def deliver_slice(
             ThreadPoolExecutor(1, "sent-record") as beside,
         ):
             sessions = ours.first(relay.at_once(len(mails), now))
-            verdicts = Verdicts(owner, outcome, log)
+            verdicts = Verdicts(owner, outcome, log, Unwritten() if unwritten is None else unwritten)
             waiting = NextMails(mails, sender, clock, verdicts)
             post = _Post(ours, sessions, waiting, sender.address, clock, relay, verdicts, beside)
             try:
@@ -105,8 +108,7 @@ class _Post:
     relay: Relay
     verdicts: Verdicts
     beside: ThreadPoolExecutor
-    taken: list[Taken] = field(default_factory=list)  # and not yet in the store
-    is_recorded: bool = True  # all of that, in the record beside the store
+    is_recorded: bool = True  # all that was taken and is not yet in the store, in the record beside it
     is_on_disk: bool = True  # all of the record, or on its way there:
     syncing: Future[None] | None = None
 
@@ -133,9 +135,8 @@ class _Post:
     def settle(self) -> None:
         """Write down what the relay has taken, unless the next hand-over has done so."""
         self._synced()
-        if self.taken:
-            self.verdicts.all_sent(self.taken)
-        self.taken, self.is_recorded = [], True
+        self.verdicts.all_sent()
+        self.is_recorded = True
 
     def _settle_unless_recorded(self) -> None:
         """The same before anything else is waited for, unless the record would tell of it after a crash."""
@@ -175,9 +176,15 @@ class _Post:
         if not asked:
             return []
         self._synced()
-        going = [Going(each.mail.id, each.ready.bound) for each in asked]
-        not_ours = outgoing.hand_over(self.verdicts.owner, LEASE, self.clock(), going, self.taken)
-        self.taken = []
+        going, unwritten = [Going(each.mail.id, each.ready.bound) for each in asked], self.verdicts.unwritten
+        taken = tuple(unwritten.taken)
+        try:
+            not_ours = outgoing.hand_over(self.verdicts.owner, LEASE, self.clock(), going, taken)
+        except Exception:
+            for each in asked:
+                self.verdicts.not_gone(each.mail)
+            raise
+        unwritten.written(taken)
         self.verdicts.lost(not_ours)
         return [each for each in asked if each.mail.id not in not_ours]
 
@@ -203,11 +210,15 @@ class _Post:
         for each in answered:
             if isinstance(each.answer, Delivered):
                 self._taken(each.mail, each.ready.things, each.answer.reply, self.clock())
+        faults: list[Exception] = []
         for each in answered:
-            try:
-                self._became(each.mail, each.ready.bound, each.answer, self.clock())
-            except ClaimLost:
-                self.verdicts.lost([each.mail.id])
+            with _kept(faults):
+                try:
+                    self._became(each.mail, each.ready.bound, each.answer, self.clock())
+                except ClaimLost:
+                    self.verdicts.lost([each.mail.id])
+        if faults:
+            raise faults[0]
 
     def _became(self, mail: Email, bound: Bound | None, answer: Answer | None, now: datetime) -> None:
         match answer:
@@ -225,7 +236,7 @@ class _Post:
 
     def _taken(self, mail: Email, things: Sequence[str], reply: str, now: datetime) -> None:
         """Note it in the record before anything else is waited for; that goes to the disk while the next is written."""
-        self.taken.append(Taken(mail.id, reply, now))
+        self.verdicts.unwritten.taken.append(Taken(mail.id, reply, now))
         try:
             is_added = sent_record.add(mail, things, now)
             self.is_recorded, self.is_on_disk = self.is_recorded and is_added, self.is_on_disk and not is_added
@@ -248,7 +259,7 @@ class _Post:
             if syncing is not None:
                 syncing.result()
         except OSError as error:
-            self._not_recorded([each.email_id for each in self.taken], error)
+            self._not_recorded([each.email_id for each in self.verdicts.unwritten.taken], error)
 
     def _not_recorded(self, email_ids: Iterable[int], error: OSError) -> None:
         """It matters after a restore or a crash only; the mails have left."""

@@ -1,15 +1,17 @@
 """What becomes of the mails of one slice."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from jobs.json_log import JsonLog
 from jobs.smtp_answers import NO_REPLY, Answer, BadAddress, StopRun, TryLater
+from jobs.unwritten import Unwritten
 from store import ambiguous_mails, outgoing, waiting_mails
-from store.outgoing import Bound, Taken
+from store.outgoing import Bound, ClaimLost
 from store.tables import Email
 
 _WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60, 120, 240))
@@ -43,6 +45,7 @@ class Verdicts:
     owner: str
     outcome: Outcome
     log: JsonLog | None
+    unwritten: Unwritten
 
     def withdrawn(self, mail: Email, reason: str) -> None:
         """It is not true or not useful any more."""
@@ -63,26 +66,43 @@ class Verdicts:
 
     def failed(self, mail: Email, reply: str, bound: Bound | None = None, **more: str) -> None:
         """It never will be taken as it is."""
-        outgoing.failed(mail.id, self.owner, reply, bound.subject if bound else None)
-        self.outcome.failed.append(mail.id)
-        self.say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply, **more)
+
+        def tell() -> None:
+            outgoing.failed(mail.id, self.owner, reply, bound.subject if bound else None)
+            self.outcome.failed.append(mail.id)
+            self.say("mail.failed", "error", mail=mail.id, kind=mail.kind, reply=reply, **more)
+
+        self._tell(tell)
 
     def later(self, mail: Email, reply: str, now: datetime, bound: Bound | None) -> None:
         """It was refused for now."""
-        next_at = now + wait(mail.id, mail.attempts + 1)
-        outgoing.later(mail.id, self.owner, next_at, reply, attempted=True, subject=bound.subject if bound else None)
-        self.outcome.later.append(mail.id)
-        self.say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
+        next_at, about = now + wait(mail.id, mail.attempts + 1), bound.subject if bound else None
+
+        def tell() -> None:
+            outgoing.later(mail.id, self.owner, next_at, reply, attempted=True, subject=about)
+            self.outcome.later.append(mail.id)
+            self.say("mail.later", mail=mail.id, kind=mail.kind, reply=reply, again_at=f"{next_at:%Y-%m-%dT%H:%M:%SZ}")
+
+        self._tell(tell)
 
     def not_judged(self, mail: Email, reply: str) -> None:
         """The relay was in the way of any mail; it has cost this one nothing."""
-        outgoing.later(mail.id, self.owner, mail.next_at, reply, attempted=False)
+        self._tell(partial(outgoing.later, mail.id, self.owner, mail.next_at, reply, attempted=False))
+
+    def not_gone(self, mail: Email) -> None:
+        """Nobody knows whether it is written down that it goes; its body has not gone. The store is told later."""
+        put_back = partial(outgoing.later, mail.id, self.owner, mail.next_at, mail.reply or "", attempted=False)
+        self.unwritten.others.append(put_back)
 
     def answer_lost(self, mail: Email, reply: str, now: datetime) -> None:
         """All of it has gone, and nobody knows what became of it."""
-        state = ambiguous_mails.answer_lost(mail.id, self.owner, reply, now)
-        self.outcome.ambiguous.append(mail.id)
-        self.say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=reply, now=state)
+
+        def tell() -> None:
+            state = ambiguous_mails.answer_lost(mail.id, self.owner, reply, now)
+            self.outcome.ambiguous.append(mail.id)
+            self.say("mail.answer-lost", "warning", mail=mail.id, kind=mail.kind, reply=reply, now=state)
+
+        self._tell(tell)
 
     def taken(self, mail: Email, reply: str, now: datetime) -> None:
         """The relay has taken it, of which the store is told by `all_sent` or with the next hand-over."""
@@ -90,9 +110,19 @@ class Verdicts:
         waited = int((now - waiting_mails.due_since(mail)).total_seconds())
         self.say("mail.sent", mail=mail.id, kind=mail.kind, reply=reply, waited=max(0, waited))
 
-    def all_sent(self, taken: Sequence[Taken]) -> None:
-        """The store is told that these were taken; after a long sleep another worker may have found out."""
-        self.lost(outgoing.all_sent(self.owner, taken))
+    def all_sent(self) -> None:
+        """The store is told what was taken; after a long sleep another worker may have found out."""
+        self.lost(self.unwritten.write_taken(self.owner))
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Have the store told of an answer; it is kept where that fails."""
+        try:
+            tell()
+        except ClaimLost:
+            raise
+        except Exception:
+            self.unwritten.others.append(tell)
+            raise
 
     def lost(self, email_ids: Iterable[int]) -> None:
         """They are somebody else's business by now."""

@@ -20,7 +20,7 @@ from typing import Any
 from jobs.heartbeat import Heartbeat
 from jobs.json_log import JsonLog, said, take_over, utc_now
 from jobs.planning import Planner, ServerClock, Verdict
-from jobs.queues import Clock, Queue
+from jobs.queues import Clock, Mails, Queue
 from jobs.ready import notify
 from jobs.schedule import TIMETABLE, Job, Slices
 from jobs.watch import TICK_SECONDS, Watch
@@ -142,10 +142,17 @@ class Worker:
     def end(self, now: datetime) -> None:
         """Give back what is claimed and say goodbye."""
         if self.name:
+            self._settle_mails(now)
             runs.put_back(self.name)
             workers.stop(self.name, now)
             self.log.say("worker.stopped", worker=self.name)
             self.name = ""
+
+    def _settle_mails(self, now: datetime) -> None:
+        """What is known of the mails of a slice that was cut short is told to the store before the worker is gone."""
+        for queue in self._queues.values():
+            if isinstance(queue, Mails):
+                queue.settle(self.name, now)
 
     def _is_held(self) -> bool:
         """Whether the store was restored and nobody has let it go on: nothing is planned, run, sent or billed."""
@@ -226,8 +233,6 @@ class Worker:
         taken = 0
         if restored.held() is not None or self._planner.verdict(clock()) in _HELD:
             return taken
-        if name == "mails" and name in self._cut_short:
-            ambiguous_mails.bury(self.name, clock())
         stopping = partial(self._is_told_to_stop, name)
         for _ in range(most):
             slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
@@ -332,9 +337,7 @@ class Worker:
 
     def _give_back(self) -> None:
         try:
-            now = self.clock()
-            ambiguous_mails.bury(self.name, now)
-            self.end(now)
+            self.end(self.clock())
         except Exception as error:  # noqa: BLE001 - the leases run out then
             self.log.failure("worker.left-behind", error)
 

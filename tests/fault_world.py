@@ -4,6 +4,7 @@ A fault is put in after the n-th statement of a day; the beats then come once mo
 in the middle, the books are right in the end.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -27,17 +28,22 @@ DAY = timedelta(days=1)
 TODAY = date(2026, 11, 23)
 JOBS = tuple(job for job in TIMETABLE if job.name in {"expiry-notices", "sandbox-refresh", "tidying"})
 
+Books = tuple[list[date], list[date], set[str], set[str], set[str]]
+"""Of what expiry dates a 14 days' notice is there, of what nights a marker; states of mails and of runs; what the relay
+got more than once, by the Message-ID."""
+
 
 class FaultWorld:
-    """Day after day at noon. `relay` takes the mails; `said` is the worker's log."""
+    """Day after day at noon. `relay` takes the mails, over sessions of that kind; `said` is the worker's log."""
 
-    def __init__(self, relay: ScriptedServer, days: int) -> None:
+    def __init__(self, relay: ScriptedServer, days: int, kind: type[SmtpSession] = SmtpSession) -> None:
         self.days = 0
         self.now = NOON
+        self.relay = relay
         self.said = Said()
         sender = Sender("keys@fjord.example", "")
         log = JsonLog(self.said, clock=self.clock)
-        mails = queues.mails(lambda: SmtpSession("localhost", relay.port, tls="none"), sender, log)
+        mails = queues.mails(lambda: kind("localhost", relay.port, tls="none"), sender, log)
         self.worker = Worker(queues={"mails": mails}, clock=self.clock, log=log, timetable=JOBS, version="0.1.0")
         with session():
             people = arrive()
@@ -83,8 +89,9 @@ class FaultWorld:
         self.beats()
         return statements >= after
 
-    def books(self) -> tuple[list[date], list[date], set[str], set[str]]:
-        """Of what expiry dates a 14 days' notice is there, of what nights a marker; states of mails and of runs."""
+    def books(self) -> Books:
+        """As they are."""
+        arrived = Counter(str(each.message["Message-ID"]) for each in self.relay.received)
         with session():
             notices = Notice.select().where(Notice.threshold == 14).order_by(Notice.expires_on)
             markers = RefreshMarker.select().order_by(RefreshMarker.night)
@@ -93,9 +100,10 @@ class FaultWorld:
                 [marker.night for marker in markers],
                 {mail.state for mail in Email.select()},
                 {run.state for run in Run.select()},
+                {reference for reference, number in arrived.items() if number > 1},
             )
 
-    def right_books(self) -> tuple[list[date], list[date], set[str], set[str]]:
-        """The same, as they must be when each day was lived through once."""
+    def right_books(self) -> Books:
+        """As they must be when each day was lived through once, by a worker that read every answer of the relay."""
         nights = [TODAY + number * DAY for number in range(1, self.days + 1)]
-        return [night + 14 * DAY for night in nights], nights, {"sent"}, {"done"}
+        return [night + 14 * DAY for night in nights], nights, {"sent"}, {"done"}, set()

@@ -1,4 +1,4 @@
-"""What becomes of a mail when PostgreSQL cuts a step off?"""
+"""What becomes of a mail when PostgreSQL cuts a step off, or goes away while the relay has its say?"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -6,9 +6,12 @@ from threading import Thread
 
 import pytest
 from cast import NOON
-from peewee import QueryEvent
+from fault_world import FaultWorld
+from peewee import OperationalError, QueryEvent
 from postgres_server import PostgresServer
+from smtp_server import smtp_server
 
+from jobs.smtp_session import Conversation, SmtpSession
 from store import ambiguous_mails, database, outbox, outgoing
 from store.database import session
 from store.outbox import Owed
@@ -16,6 +19,30 @@ from store.outgoing import Bound, Taken
 from store.tables import Email
 
 HALF_AN_HOUR = timedelta(minutes=30)
+
+
+class CutOff(SmtpSession):
+    """The store's session is ended when the relay has answered, so that the answer cannot be written down."""
+
+    times = 0
+    end_session: Callable[[], object] = bool
+
+    def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+        answer = yield from super().hand_over(sender, recipient, raw)
+        if CutOff.times:
+            CutOff.times -= 1
+            type(self).end_session()
+        return answer
+
+
+@pytest.fixture
+def cut_off(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> type[CutOff]:
+    def end_session() -> None:
+        postgres.sql(f"SELECT pg_terminate_backend({database.db.connection().info.backend_pid}, 5000)")
+
+    monkeypatch.setattr(CutOff, "times", 1)
+    monkeypatch.setattr(CutOff, "end_session", end_session)
+    return CutOff
 
 
 def owe_a_test_mail(at: datetime) -> None:
@@ -28,6 +55,78 @@ def mails() -> list[tuple[str, str, int, int]]:
     """Kind and state of each, how often it was tried and sent again."""
     with session():
         return [(mail.kind, mail.state, mail.attempts, mail.resends) for mail in Email.select().order_by(Email.id)]
+
+
+@pytest.mark.parametrize("cut_offs", [1, 2])
+def test_what_the_relay_took_and_could_not_be_written_down_is_written_with_the_next_beat_that_can(
+    postgres: PostgresServer, url: str, cut_off: type[CutOff], cut_offs: int
+) -> None:
+    cut_off.times = cut_offs
+    with smtp_server() as relay:
+        world = FaultWorld(relay, days=1, kind=cut_off)
+        owe_a_test_mail(world.now)
+        world.next_day()
+        world.beats()
+        postgres.sql("ALTER DATABASE faults ALLOW_CONNECTIONS false")
+        world.beats()
+        postgres.sql("ALTER DATABASE faults ALLOW_CONNECTIONS true")
+        for _ in range(3):
+            world.now += timedelta(seconds=5)
+            world.beats()
+
+    assert world.books() == world.right_books()
+    assert mails() == [("test_mail", "sent", 1, 0), ("key_expiring", "sent", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("word", "became"),
+    [("552 dot", ("queued", 1)), ("451 dot", ("queued", 1)), ("550 rcpt", ("failed", 1)), ("421 rcpt", ("queued", 0))],
+)
+def test_a_refusal_that_could_not_be_written_down_is_written_with_the_next_beat(
+    postgres: PostgresServer, url: str, cut_off: type[CutOff], word: str, became: tuple[str, int]
+) -> None:
+    with smtp_server(word, word) as relay:
+        world = FaultWorld(relay, days=0, kind=cut_off)
+        owe_a_test_mail(world.now)
+        world.beats()
+        world.now += timedelta(seconds=5)
+        world.beats()
+
+    assert mails() == [("test_mail", *became, 0)]
+
+
+def test_a_body_that_did_not_go_since_the_store_did_not_confirm_it_goes_with_the_next_beat(
+    postgres: PostgresServer, url: str
+) -> None:
+    def unconfirmed(event: QueryEvent) -> None:
+        if "SET state = 'handing-over'" in event.sql:
+            database.db.query_hooks.remove(unconfirmed)
+            raise OperationalError("server closed the connection unexpectedly")  # after it had committed
+
+    with smtp_server() as relay:
+        world = FaultWorld(relay, days=0)
+        owe_a_test_mail(world.now)
+        database.db.query_hooks.append(unconfirmed)
+        world.beats()
+        before = mails()
+        world.beats()
+
+    assert before == [("test_mail", "handing-over", 0, 0)]
+    assert mails() == [("test_mail", "sent", 1, 0)]
+
+
+def test_a_worker_that_ends_after_a_beat_that_was_cut_off_says_first_what_the_relay_took(
+    postgres: PostgresServer, url: str, cut_off: type[CutOff]
+) -> None:
+    with smtp_server() as relay:
+        world = FaultWorld(relay, days=0, kind=cut_off)
+        owe_a_test_mail(world.now)
+        world.beats()
+        before = mails()
+        world.worker.end(world.now)
+
+    assert before == [("test_mail", "handing-over", 0, 0)]
+    assert mails() == [("test_mail", "sent", 1, 0)]
 
 
 @pytest.mark.parametrize(
