@@ -43,9 +43,9 @@ __all__ = ["LEASE", "Outcome", "Relay", "Sender", "Session", "deliver_slice", "r
 
 LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail (smtp_connection.Timeouts)
 _TOGETHER: Final = 0.005  # seconds; answers that come so soon after one another are written down in one transaction
-_MOST_REFUSALS: Final = 6  # of the content of one mail, before a person has to look at it
+_MOST_REFUSALS: Final = 6  # that seem to be the fault of one mail, before a person has to look at it
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
-_REFUSED_CONTENT: Final = frozenset({"data", "body", "dot"})
+_ABOUT_A_MAIL: Final = frozenset({"mail", "rcpt", "data", "body", "dot"})
 
 
 def deliver_slice(
@@ -280,19 +280,29 @@ class _Post:
     def _stopped(self, mail: Email, answer: TryLater | StopRun, now: datetime, bound: Bound | None) -> None:
         """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
 
-        Content that is refused for good looks alike, so after a few times the mail itself is held to be at fault.
+        Content that is refused for good looks alike, and so does a mail that breaks every conversation: after a few
+        times the mail itself is held to be at fault. Until then the others go before it.
         """
-        reply = reply_of(answer)
+        reply, is_at_fault = reply_of(answer), self._seems_at_fault(mail, answer)
         self._stop(reply, now)
         if isinstance(answer, TryLater) and answer.too_many:
             self.relay.had_too_many(len(self.verdicts.outcome.sent))
         self.verdicts.say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
-        if isinstance(answer, TryLater) or answer.phase not in _REFUSED_CONTENT:
-            self.verdicts.not_judged(mail, reply)
+        if not is_at_fault:
+            self.verdicts.not_judged(mail, reply, now)
         elif mail.attempts + 1 >= _MOST_REFUSALS:
             self.verdicts.failed(mail, reply, bound)
         else:
             self.verdicts.later(mail, reply, now, bound)
+
+    def _seems_at_fault(self, mail: Email, answer: TryLater | StopRun) -> bool:
+        """Whether its content is refused; or the relay, which has just taken others, stops at this one once more."""
+        if isinstance(answer, StopRun) and answer.of_content:
+            return True
+        if answer.phase not in _ABOUT_A_MAIL or (isinstance(answer, TryLater) and answer.too_many):
+            return False
+        outcome = self.verdicts.outcome
+        return bool(mail.reply and outcome.sent and not outcome.stopped)
 
 
 @contextmanager

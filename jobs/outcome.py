@@ -85,9 +85,9 @@ class Verdicts:
 
         self._tell(tell)
 
-    def not_judged(self, mail: Email, reply: str) -> None:
-        """The relay was in the way of any mail; it has cost this one nothing."""
-        self._tell(partial(outgoing.later, mail.id, self.owner, mail.next_at, reply, attempted=False))
+    def not_judged(self, mail: Email, reply: str, now: datetime) -> None:
+        """The relay was in the way of any mail; it has cost this one nothing but its place before the others."""
+        self._tell(partial(outgoing.behind, mail.id, self.owner, reply, now))
 
     def not_gone(self, mail: Email) -> None:
         """Nobody knows whether it is written down that it goes; its body has not gone. The store is told later."""

@@ -49,6 +49,13 @@ class StopRun:
     code: int
     text: str
 
+    @property
+    def of_content(self) -> bool:
+        """Whether this one mail is refused: from DATA on, or for the size that MAIL tells (RFC 1870)."""
+        if self.phase == "mail":
+            return self.code == _TOO_BIG or _ENHANCED_TOO_BIG.search(self.text) is not None
+        return self.phase in {"data", "body", "dot"}
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerLost:
@@ -64,6 +71,8 @@ NO_REPLY: Final = 0
 
 _SHOWN: Final = 300
 _ENHANCED: Final = re.compile(r"(?<![\d.])5\.(\d{1,3}\.\d{1,3})(?![\d.])")
+_TOO_BIG: Final = 552
+_ENHANCED_TOO_BIG: Final = re.compile(r"(?<![\d.])5\.3\.4(?![\d.])")
 _TOO_MANY: Final = re.compile(
     r"too (?:many|fast|quick|much)|\brate\b|rate.?limit|throttl|exceed|slow down|flood|concurren", re.IGNORECASE
 )

@@ -150,6 +150,15 @@ def later(
     leave(email_id, owner, "queued", reply, attempts=int(attempted), subject=subject, next_at=next_at)
 
 
+def behind(email_id: int, owner: str, reply: str, now: datetime) -> None:
+    """The relay was in the way of any mail; the others whose time has come are tried before this one.
+
+    It has cost this mail nothing, and none of its age where no other waits.
+    """
+    with session():
+        _changed(_BEHIND, (_kept(reply), seconds(now), email_id, owner))
+
+
 def failed(email_id: int, owner: str, reply: str, subject: str | None = None) -> None:
     """It never will be taken as it is; a person has to look."""
     leave(email_id, owner, "failed", reply, attempts=1, subject=subject)
@@ -222,7 +231,7 @@ def _changed_by(changes: Sequence[_Change]) -> set[int]:
         return set()
     if len(changes) == 1 or backend() == "postgresql":
         return {int(row[0]) for row in rows_alone(*_as_one(changes))}
-    with writing():
+    with writing():  # of SQLite, which breaks none off
         return {int(row[0]) for query, values in changes for row in rows_alone(query, values)}
 
 
@@ -300,6 +309,19 @@ _IN_THE_MINUTE = """
 _UNREADABLE = """
     UPDATE email SET state = 'failed', owner = NULL, lease_until = NULL, context = '{}', reply = ?
      WHERE id = ? AND state = 'claimed'
+"""
+
+# A second behind the last of them, so that those of one instant take turns.
+_BEHIND = """
+    UPDATE email
+       SET state = 'queued', reply = ?, owner = NULL, lease_until = NULL,
+           next_at = coalesce(
+               (SELECT other.next_at + 1 FROM email AS other
+                 WHERE other.state IN ('queued', 'claimed', 'handing-over') AND other.state IN ('queued', 'claimed')
+                   AND other.next_at >= email.next_at AND other.next_at <= ? AND other.id <> email.id
+                 ORDER BY other.next_at DESC LIMIT 1),
+               next_at)
+     WHERE id = ? AND owner = ? AND state IN ('claimed', 'handing-over')
 """
 
 _RELEASE = """

@@ -24,6 +24,7 @@ Word = Literal[
     "421 mail",
     "451 mail",
     "550 mail",
+    "552 mail",
     "421 rcpt",
     "450 rcpt",
     "550 rcpt",
@@ -46,6 +47,7 @@ _REPLIES = {
     "421 mail": "421 4.3.2 Going down",
     "451 mail": "451 4.3.0 Disk trouble",
     "550 mail": "550 5.7.1 Sender is not yours",
+    "552 mail": "552 5.3.4 Message size exceeds fixed limit",
     "421 rcpt": "421 4.3.2 Going down",
     "450 rcpt": "450 4.7.1 Greylisted, come back in 5 minutes",
     "550 rcpt": "550 5.1.1 No such user here",
@@ -81,6 +83,7 @@ class ScriptedServer:
     host: str = "localhost"
     port: int = 0
     script: deque[str] = field(default_factory=deque)
+    always: dict[str, str] = field(default_factory=dict)  # the word for whatever goes to an address, from RCPT on
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
@@ -115,6 +118,7 @@ class _Handler:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd wants this name
         self, smtp: SMTP, _session: Session, envelope: Envelope, address: str, _: list[str]
     ) -> str:
+        self.word = self.server.always.get(address, self.word)
         if self.word == "drop at rcpt":
             smtp.transport.abort()
             return "421 never read"

@@ -218,11 +218,12 @@ def test_settings_that_are_refused_stop_the_run_and_cost_no_mail_anything(empty_
     assert (relay.reason, relay.closed_until) == ("550 5.7.1 Sender is not yours", NOON + MINUTE)
 
 
-def test_content_that_is_refused_lets_the_others_pass_and_fails_in_the_end(empty_store: str) -> None:
+@pytest.mark.parametrize("word", ["552 dot", "552 mail"])
+def test_content_that_is_refused_lets_the_others_pass_and_fails_in_the_end(empty_store: str, word: str) -> None:
     arrive()
     first, second = owe_test_mails("a@x.example", "b@x.example")
 
-    with smtp_server("552 dot", "ok", "552 dot", "552 dot", "552 dot", "552 dot", "552 dot") as server:
+    with smtp_server(word, "ok", word, word, word, word, word) as server:
         for hours in range(0, 60, 6):
             send(server, NOON + timedelta(hours=hours, minutes=0))
             send(server, NOON + timedelta(hours=hours, minutes=1))

@@ -135,11 +135,12 @@ def test_a_worker_that_ends_after_a_beat_that_was_cut_off_says_first_what_the_re
         (lambda mail: outgoing.hand_over("one", HALF_AN_HOUR, NOON, [], [Taken(mail, "250", NOON)]), "sent"),
         (lambda mail: outgoing.all_sent("one", [Taken(mail, "250", NOON)]), "sent"),
         (lambda mail: outgoing.later(mail, "one", NOON, "450", attempted=True), "queued"),
+        (lambda mail: outgoing.behind(mail, "one", "421", NOON), "queued"),
         (lambda mail: ambiguous_mails.answer_lost(mail, "one", "", NOON), "ambiguous"),
         (lambda _: ambiguous_mails.find(NOON + HALF_AN_HOUR), "ambiguous"),
         (lambda _: ambiguous_mails.bury("one", NOON), "ambiguous"),
     ],
-    ids=["hand_over", "all_sent", "later", "answer_lost", "find", "bury"],
+    ids=["hand_over", "all_sent", "later", "behind", "answer_lost", "find", "bury"],
 )
 def test_a_step_of_a_mail_that_is_broken_off_is_tried_again_unnoticed(
     postgres: PostgresServer, url: str, act: Callable[[int], object], becomes: str

@@ -1,14 +1,14 @@
-"""What does one mail do to the others that cannot be written, or is far too long?"""
+"""What does one mail do to the others that cannot be written, is far too long, or breaks every conversation?"""
 
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cast import LONG_AGO, NOON, Cast, arrive, enable, key_of
-from smtp_server import Received, smtp_server
+from smtp_server import Received, ScriptedServer, smtp_server
 
 from jobs import letters
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
@@ -183,6 +183,123 @@ def test_a_context_that_is_no_json_any_more_is_set_aside_and_the_others_go(empty
 
     states = dict(run_sql("SELECT recipient, state FROM email").fetchall())
     assert states == {"poison@x.example": "failed", "well@x.example": "sent"}
+
+
+# Mails that break the conversation
+
+MINUTE = timedelta(minutes=1)
+BREAKS = ["421 rcpt", "drop at rcpt", "554 relay", "421 data", "drop before dot", "451 too many"]
+
+
+def owe_to(*addresses: str, at: datetime = NOON) -> None:
+    outbox.queue([Owed("test_mail", each, "", f"{each} at {at}", TEST) for each in addresses], at)
+
+
+def pass_at(server: ScriptedServer, relay: Relay, now: datetime) -> Outcome:
+    """One slice of a worker at that instant."""
+    return deliver_slice(
+        lambda: SmtpSession("localhost", server.port, tls="none"),
+        Sender("keys@fjord.example", ""),
+        lambda: now,
+        owner="worker-1",
+        relay=relay,
+    )
+
+
+@pytest.mark.parametrize("word", BREAKS)
+def test_a_mail_that_breaks_the_conversation_keeps_the_others_back_for_a_minute(empty_store: str, word: str) -> None:
+    arrive()
+    owe_to("poison@x.example", "well@x.example", "last@x.example")
+
+    with smtp_server() as server:
+        server.always["poison@x.example"] = word
+        relay = Relay()
+        for minutes in (0, 1, 1):
+            pass_at(server, relay, NOON + minutes * MINUTE)
+
+    assert [mail.recipient for mail in server.received] == ["well@x.example", "last@x.example"]
+    assert states()["poison@x.example"] == "queued"
+
+
+def test_mails_that_all_break_the_conversation_keep_the_others_back_for_as_many_waits(empty_store: str) -> None:
+    arrive()
+    poison = [f"{number}@poison.example" for number in range(4)]
+    owe_to(*poison, "well@x.example")
+
+    with smtp_server() as server:
+        server.always = dict.fromkeys(poison, "drop at rcpt")
+        relay = Relay()
+        for minutes in (0, 1, 3, 8, 18):
+            pass_at(server, relay, NOON + minutes * MINUTE)
+
+    assert [mail.recipient for mail in server.received] == ["well@x.example"]
+
+
+@pytest.mark.parametrize("word", ["421 rcpt", "drop at rcpt", "554 relay", "421 data", "drop before dot"])
+def test_a_mail_that_alone_breaks_every_conversation_has_failed_in_the_end(empty_store: str, word: str) -> None:
+    arrive()
+    owe_to("poison@x.example")
+
+    with smtp_server() as server:
+        server.always["poison@x.example"] = word
+        relay = Relay()
+        for minutes in range(0, 12 * 60, 4):
+            if minutes % 20 == 0:
+                owe_to("well@x.example", at=NOON + minutes * MINUTE)
+            pass_at(server, relay, NOON + minutes * MINUTE)
+
+    poison = Email.get(Email.recipient == "poison@x.example")
+    assert (poison.state, poison.attempts) == ("failed", 6)
+    assert len(server.received) == 12 * 3
+    assert max(mail.sent_at - mail.queued_at for mail in Email.select() if mail.sent_at) <= 20 * MINUTE
+
+
+@pytest.mark.parametrize("word", ["421 rcpt", "550 mail", "451 mail", "drop before dot", "451 too many"])
+def test_a_relay_that_breaks_every_conversation_for_a_day_costs_no_mail_a_try(empty_store: str, word: str) -> None:
+    arrive()
+    addresses = [f"{number}@x.example" for number in range(7)]
+    relay, day = Relay(), timedelta(days=1)
+
+    with smtp_server() as server:
+        owe_to("before@x.example", at=NOON - MINUTE)
+        pass_at(server, relay, NOON - MINUTE)
+        owe_to(*addresses)
+        server.script.extend([word] * 2000)
+        for minutes in range(0, 24 * 60, 30):
+            pass_at(server, relay, NOON + minutes * MINUTE)
+        tried = {(mail.state, mail.attempts) for mail in Email.select().where(Email.recipient.in_(addresses))}
+        server.script.clear()
+        for minutes in range(10):
+            pass_at(server, relay, NOON + day + minutes * MINUTE)
+
+    assert tried == {("queued", 0)}
+    assert {mail.recipient for mail in server.received} == {"before@x.example", *addresses}
+
+
+def test_a_mail_that_waits_alone_for_the_relay_is_told_to_wait_since_it_was_due(empty_store: str) -> None:
+    arrive()
+    owe_to("alone@x.example")
+
+    with smtp_server(*["550 mail"] * 20) as server:
+        for minutes in range(0, 60, 10):
+            pass_at(server, Relay(), NOON + minutes * MINUTE)
+
+    assert Email.get().next_at == NOON
+
+
+def test_of_mails_side_by_side_only_that_goes_behind_at_which_the_relay_stopped(empty_store: str) -> None:
+    arrive()
+    addresses = [f"{number:02}@x.example" for number in range(12)]
+    owe_to(*addresses)
+
+    with smtp_server() as server:
+        server.always["01@x.example"] = "drop before dot"
+        pass_at(server, Relay(connections=3), NOON)
+
+    waiting = list(Email.select().where(Email.state == "queued").order_by(Email.next_at, Email.id))
+    assert [mail.recipient for mail in server.received] == ["00@x.example", "02@x.example"]
+    assert [mail.recipient for mail in waiting] == [*addresses[3:], "01@x.example"]
+    assert {mail.next_at for mail in waiting[:-1]} == {NOON}
 
 
 # Very many keys

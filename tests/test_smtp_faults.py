@@ -163,6 +163,7 @@ def test_a_server_that_takes_the_mail_and_hangs_up_has_taken_it() -> None:
         ("banner", b"554 no\r\n", StopRun("greeting", 554, "no")),
         ("EHLO", b"550 no\r\n", StopRun("greeting", 550, "no")),
         ("MAIL", b"550 5.7.1 no\r\n", StopRun("mail", 550, "5.7.1 no")),
+        ("MAIL", b"552 too big\r\n", StopRun("mail", 552, "too big")),
         ("RCPT", b"550 5.1.1 no\r\n", BadAddress(550, "5.1.1 no")),
         ("DATA", b"554 no\r\n", StopRun("data", 554, "no")),
         ("dot", b"554 no\r\n", StopRun("dot", 554, "no")),
@@ -180,6 +181,23 @@ def test_a_refusal_at_each_verb_gets_its_word_whether_commands_go_at_once_or_one
 
     with server(**{**greeting, verb: reply}) as told:
         assert deliver(told) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "of_content"),
+    [
+        (StopRun("mail", 552, "Message size exceeds fixed limit"), True),
+        (StopRun("mail", 550, "5.3.4 Message too big for system"), True),
+        (StopRun("mail", 550, "5.7.1 Sender is not yours"), False),
+        (StopRun("mail", 550, "15.3.4 is no such code"), False),
+        (StopRun("rcpt", 554, "5.7.1 Relay access denied"), False),
+        (StopRun("data", 554, "no"), True),
+        (StopRun("dot", 550, "5.7.1 looks like spam"), True),
+        (StopRun("auth", 535, "5.7.8 no"), False),
+    ],
+)
+def test_a_refusal_of_one_mail_is_told_from_one_of_all(answer: StopRun, of_content: bool) -> None:
+    assert answer.of_content is of_content
 
 
 def test_a_server_that_takes_commands_at_once_is_asked_in_one_packet() -> None:
