@@ -1,7 +1,8 @@
 """How many mails wait in the outbox and since when, and how many need a person.
 
-A refusal moves a mail's `next_at` and not the instant since which it is due. That is when it was queued or, of mails
-that wait for the morning, that morning; a person who sends a mail once more has queued it anew.
+A refusal, or a relay that stops at it, moves a mail's `next_at` and not the instant since which it is due. That is when
+it was queued or, of mails that wait for the morning, that morning; a person who sends a mail once more has queued it
+anew.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def pending() -> Pending:
 
 def due_since(mail: Email) -> datetime:
     """The instant since which a mail could have left."""
-    if mail.attempts == 0 and mail.resends == 0:
+    if mail.attempts == 0 and mail.resends == 0 and mail.reply is None:
         untried: datetime = mail.next_at
         return untried
     zone = mail.context.get("zone") if mail.kind in DIGESTS else None
@@ -80,7 +81,8 @@ _DUE = """
 
 _UNTRIED = """
     SELECT next_at FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND attempts = 0 AND resends = 0 AND next_at <= ?
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND attempts = 0 AND resends = 0
+       AND reply IS NULL AND next_at <= ?
      ORDER BY next_at LIMIT 1
 """
 
@@ -93,7 +95,8 @@ _TRIED = """
                         THEN substr(e.dedupe_key, length(e.kind) + length(CAST(e.company_id AS VARCHAR)) + 3, 10)
                    END AS day
               FROM email e LEFT JOIN company c ON c.id = e.company_id
-             WHERE e.state IN ('queued', 'claimed', 'handing-over') AND (e.attempts > 0 OR e.resends > 0)) AS tried
+             WHERE e.state IN ('queued', 'claimed', 'handing-over')
+               AND (e.attempts > 0 OR e.resends > 0 OR e.reply IS NOT NULL)) AS tried
      GROUP BY zone, day
 """.replace("{digests}", ", ".join(f"'{kind}'" for kind in sorted(DIGESTS)))
 

@@ -15,6 +15,7 @@ from store import database, figures, mail_decisions, notices, outbox, outgoing, 
 from store.outbox import Owed
 from store.tables import Email
 
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 MIDNIGHT = datetime(2026, 11, 22, 23, tzinfo=NOON.tzinfo)  # in Oslo, where the 23rd begins
@@ -45,6 +46,19 @@ def hand_over(now: datetime, word: str, log: JsonLog | None = None) -> Outcome:
             relay=Relay(),
             log=log,
         )
+
+
+def test_a_mail_at_which_the_relay_stopped_has_waited_as_long_as_before_it_went_behind_the_others(
+    empty_store: str,
+) -> None:
+    one_test_mail()
+    context = {"by": "olav", "at": "2026-11-23T11:00:00Z", "roles": ["operator"]}
+    outbox.queue([Owed("test_mail", "kari@fjord.example", "", "test:kari", context)], NOON + 8 * HOUR)
+
+    hand_over(NOON + 9 * HOUR, "451 mail")
+
+    assert [mail.next_at for mail in Email.select().order_by(Email.id)] == [NOON + 8 * HOUR + SECOND, NOON + 8 * HOUR]
+    assert figures.read(NOON + 9 * HOUR).oldest_mail == NOON
 
 
 def test_a_mail_that_is_refused_for_now_has_waited_since_it_was_queued(empty_store: str) -> None:
