@@ -26,11 +26,11 @@ Verdict = Literal["believed", "back", "leap", "apart"]
 def judge(
     now: datetime, previous: datetime | None, max_seen: datetime | None, server: datetime | None = None
 ) -> Verdict:
-    """Whether a clock is to be believed. `previous` is what this process saw last, None as it starts.
+    """Whether a clock is to be believed. `previous` is what this process believed last, None until it has once.
 
     One that is far from that of the store's server is wrong whatever else is so: by it, what others hold would look
     abandoned, or what it holds itself to them. A clock that is behind what was believed plans nothing. One that leaps
-    ahead while the process was up is held; ahead as it starts, it was downtime.
+    ahead of what the process has believed is held; ahead as it starts, or set right after that, it was downtime.
     """
     if clock_seen.is_apart(now, server):
         return "apart"
@@ -102,7 +102,7 @@ class Planner:
     def __init__(self, timetable: Sequence[Job], server_clock: ServerClock = lambda: None) -> None:
         self.timetable = timetable
         self.server_clock = server_clock
-        self.previous: datetime | None = None
+        self.previous: datetime | None = None  # the instant of the last plan that was believed and came to its end
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     def verdict(self, now: datetime) -> Verdict:
@@ -115,7 +115,6 @@ class Planner:
         verdict = judge(now, self.previous, seen, self.server_clock())
         if self.previous is None or self.previous.hour != now.hour:
             self._planned.clear()  # a store that was restored may know less than this process
-        self.previous = now
         if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
         choices = installation.get()
@@ -126,6 +125,7 @@ class Planner:
         )
         if verdict == "believed":
             clock_seen.advance(now, seen)
+            self.previous = now  # not before the store knows it: a plan that was cut off would make downtime a leap
         return Plan(verdict, planned)
 
     def _unplanned(self, now: datetime, choices: Installation) -> list[_Unplanned]:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
+from peewee import QueryEvent
 from sandbox_nights import mark, with_sandbox
 from smtp_server import smtp_server
 from worker_log import Said
@@ -18,8 +19,9 @@ from jobs.refresh_command import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
-from store import ambiguous_mails, clock_seen, markers, outbox, outgoing, runs, workers
+from store import ambiguous_mails, clock_seen, database, markers, outbox, outgoing, runs, workers
 from store.actors import Actor
+from store.errors import StoreUnavailable
 from store.outbox import Owed
 from store.outgoing import Bound, ClaimLost, Taken
 from store.runs import LeaseLost, Planned
@@ -105,6 +107,61 @@ def test_a_machine_that_slept_for_a_week_catches_up_when_it_wakes(empty_store: s
 
     assert (woken.verdict, woken.done) == ("believed", 1)
     assert [state for _, state in ledger()] == ["done", *["missed"] * 6, "done"]
+
+
+def beats(worker: Worker, begin: datetime) -> None:
+    """Two beats of work, five seconds apart."""
+    for number in range(2):
+        worker.clock = lambda number=number: begin + number * timedelta(seconds=5)  # type: ignore[misc]
+        worker._beat("work", worker._work)
+
+
+def test_a_clock_that_was_behind_when_the_worker_started_and_is_set_right_was_downtime(empty_store: str) -> None:
+    arrive()
+    worker().once(NOON)
+    said = Said()
+    late = worker(said)
+    late._begin(NOON - DAY)
+
+    beats(late, NOON - DAY)
+    beats(late, NOON + 10 * DAY)
+
+    assert [fact["verdict"] for fact in said.named("clock.judged")] == ["back", "believed"]
+    assert [state for _, state in ledger()] == ["done", *["missed"] * 9, "done"]
+
+
+def test_a_first_plan_after_ten_days_away_that_the_store_cuts_off_makes_no_leap_of_them(empty_store: str) -> None:
+    arrive()
+    worker().once(NOON)
+    back = NOON + 10 * DAY
+    said = Said()
+    late = worker(said)
+    late._begin(back)
+
+    def fail_once(event: QueryEvent) -> None:
+        if event.sql.strip().startswith("INSERT INTO run "):
+            database.db.query_hooks.clear()
+            raise StoreUnavailable("PostgreSQL does not answer.")
+
+    database.db.query_hooks.append(fail_once)
+    beats(late, back)
+
+    assert [fact["beat"] for fact in said.named("beat.failed")] == ["work"]
+    assert said.named("clock.judged") == []
+    assert ledger()[-1] == ("2026-12-03", "done")
+
+
+def test_a_clock_that_leaps_after_a_plan_that_came_to_its_end_is_held_beat_after_beat(empty_store: str) -> None:
+    arrive()
+    said = Said()
+    tea = worker(said)
+    tea._begin(NOON)
+
+    beats(tea, NOON)
+    beats(tea, NOON + 10 * DAY)
+
+    assert [fact["verdict"] for fact in said.named("clock.judged")] == ["leap"]
+    assert ledger() == [("2026-11-23", "done"), ("2026-12-03", "held")]
 
 
 @pytest.mark.parametrize("drift", [timedelta(seconds=-20), timedelta(seconds=20)])

@@ -34,7 +34,7 @@ class Ledger:
         self.set_up, self.faults = set_up, faults
         self.choices = Installation(vendor="")
         self.seen: datetime | None = None
-        self.previous: dict[int, datetime] = {}  # process -> what its clock said last
+        self.previous: dict[int, datetime] = {}  # process -> what it believed last
         self.well: list[datetime] = []
         self.first: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)  # job, zone -> period -> planned at
         self.may: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -44,9 +44,9 @@ class Ledger:
     def passed(self, process: int, clock: datetime, server: datetime | None, *, whole: bool, quiet: bool) -> None:
         """A worker has made a pass: `whole` if it came to its end, `quiet` if nobody was disturbed at the time."""
         verdict = judge(clock, self.previous.get(process), self.seen, server)
-        self.previous[process] = clock
         if verdict != "believed":
             return
+        self.previous[process] = clock
         self.seen = clock if self.seen is None else max(self.seen, clock)
         if whole and (not self.well or self.well[-1] < clock):
             self.well.append(clock)
