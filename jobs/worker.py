@@ -191,8 +191,7 @@ class Worker:
         return done, failed
 
     def _run(self, run: RunRow, clock: Clock) -> bool:
-        job, begun = self._jobs[run.job], time.monotonic()
-        facts: dict[str, Any] = {"run": runs.name_of(run), "attempt": run.attempt}
+        job, begun, facts = self._jobs[run.job], time.monotonic(), _facts(run)
         try:
             if job.slices is not None:
                 rows = self._run_slices(job.slices, run, clock)
@@ -202,19 +201,31 @@ class Worker:
             self.log.say("run.put-back", **facts)
         except LeaseLost as error:
             self.log.say("run.lost", "warning", **facts, text=str(error))
-        except StoreUnavailable:
-            raise  # nothing can be written down now; it is put back with the next beat
         except Exception as error:  # noqa: BLE001 - one run that fails holds up no other
-            if self._stopping.is_set():  # its statement was interrupted
-                self.log.say("run.put-back", **facts)
-                return False
-            self._note(error)
-            again = runs.fail(run, said(error), clock())
-            self.log.failure("run.failed", error, **facts, again_at=f"{again:%Y-%m-%dT%H:%M:%SZ}")
+            self._failed(run, error, clock)
         else:
             self.log.say("run.done", **facts, rows=rows, ms=round((time.monotonic() - begun) * 1000))
             return True
         return False
+
+    def _failed(self, run: RunRow, error: Exception, clock: Clock) -> None:
+        """Let the run wait, so that it holds up no other. Raises StoreUnavailable when the store is what failed."""
+        if self._stopping.is_set():  # its statement was interrupted
+            self.log.say("run.put-back", **_facts(run))
+            return
+        if isinstance(error, StoreUnavailable):
+            # One that the store cut off is put back with the next beat. If that happens again though the store can be
+            # had, as with a statement that always takes too long, it is the run.
+            if run.attempt == 1:
+                raise error
+            database.renew()
+        try:
+            again = runs.fail(run, said(error), clock())
+        except LeaseLost as lost:
+            self.log.say("run.lost", "warning", **_facts(run), text=str(lost))
+            return
+        self._note(error)
+        self.log.failure("run.failed", error, **_facts(run), again_at=f"{again:%Y-%m-%dT%H:%M:%SZ}")
 
     def _run_slices(self, slices: Slices, run: RunRow, clock: Clock) -> int:
         rows, kept_at = run.rows_before, clock()
@@ -393,6 +404,10 @@ class Worker:
     def _taken_error(self) -> str | None:
         taken, self._last_error = self._last_error, None
         return taken
+
+
+def _facts(run: RunRow) -> dict[str, Any]:
+    return {"run": runs.name_of(run), "attempt": run.attempt}
 
 
 def _nothing(_run: RunRow, _now: datetime) -> int:

@@ -379,6 +379,14 @@ def let_go() -> None:
         db.close()
 
 
+def renew() -> None:
+    """Another connection for the session that this thread has open, whose own may be broken."""
+    if not db.in_transaction():
+        db.close()
+        with explained():
+            db.connect()
+
+
 def dispose() -> None:
     """Close this process's connections; a child that was forked, and a test that ends, begin anew."""
     if not db.is_closed():
