@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from jobs.heartbeat import Heartbeat
 from jobs.json_log import JsonLog, said, take_over, utc_now
@@ -36,11 +36,21 @@ _MOST_SLICES = 1000  # of one queue in one pass
 _SLOW = frozenset({"refreshes"})  # queues of which one slice may take an hour
 _LONGEST_PASS = timedelta(hours=1)  # with one such slice less than the TimeoutStartSec of deploy/keydesk-once.service
 _TICK = timedelta(seconds=TICK_SECONDS)
-_STOP_WITHIN = timedelta(seconds=18)  # less than the TimeoutStopSec of the units in deploy/
-_GIVING_BACK_SECONDS = 5
 # As of a clock that leapt, every warning would come too late and be withdrawn; by one that is apart from the others',
 # leases mean nothing.
 _HELD = frozenset({"leap", "apart"})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker waits when it is told to stop; together less than the 20 seconds that are promised."""
+
+    beats: timedelta = timedelta(seconds=12)  # for those that are in the middle of something
+    interrupted: timedelta = timedelta(seconds=3)  # then, for those whose statement was interrupted
+    giving_back: timedelta = timedelta(seconds=4)  # for the store
+
+
+_PATIENCE = Patience()
 
 
 class _ToldToStop(Exception):
@@ -143,6 +153,7 @@ class Worker:
         """Give back what is claimed and say goodbye."""
         if self.name:
             self._settle_mails(now)
+            ambiguous_mails.bury(self.name, now)  # what a beat left that was cut off
             runs.put_back(self.name)
             workers.stop(self.name, now)
             self.log.say("worker.stopped", worker=self.name)
@@ -267,19 +278,21 @@ class Worker:
 
     # The process
 
-    def serve(self, stop_within: timedelta = _STOP_WITHIN, begin: Callable[[], object] | None = None) -> int:
+    def serve(self, patience: Patience = _PATIENCE, begin: Callable[[], object] | None = None) -> int:
         """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
 
         Must be called before other threads are started: they inherit that the signals are blocked; what else the
-        process does in threads is started by `begin`. The statement of a beat that has not ended within two thirds of
-        the time is interrupted; a beat that has not ended then is left behind, its transaction undone and its claims
-        given back, and the process ends with status 1.
+        process does in threads is started by `begin`. A beat that does not end in time is left behind, its transaction
+        undone and its claims given back, and the process ends with status 1; so it does when the store takes nothing
+        back in time.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         take_over(self.log)
         if begin is not None:
             begin()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # nothing is held yet: it may end at once, as any program
         self._begin(self.clock())
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         gc.freeze()  # what is loaded by now stays for years; looking at it again and again would hold up batches
         heart = Heartbeat(self.log)
         heart.beat("tick", TICK_SECONDS, partial(self._beat, "tick", self._tick))
@@ -291,24 +304,27 @@ class Worker:
         status = self._wait_for_signal(heart)
         notify("STOPPING=1")
         self._stopping.set()
-        if not heart.stop(stop_within * 2 / 3):
+        have_ended = heart.stop(patience.beats)
+        if not have_ended:
             self._interrupt()
-            if not heart.stopped(stop_within / 3):
-                self._leave_behind()
-        self.end(self.clock())
+            have_ended = heart.stopped(patience.interrupted)
+        if not have_ended:
+            self._leave_behind(patience)
+        if not self._gives_back(patience.giving_back):
+            os._exit(1)
         return status
 
-    def serve_once(self, stop_within: timedelta = _STOP_WITHIN) -> int:
+    def serve_once(self, patience: Patience = _PATIENCE) -> int:
         """One pass, which a signal ends as it ends `serve`. Exit status 1 when a run failed or work was left behind.
 
         Must be called before other threads are started.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         take_over(self.log)
-        self._begin(self.clock(), "pass")
+        self._begin(self.clock(), "pass")  # nothing is held yet: a signal may end it at once, as any program
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._watch.begins("pass")
         over = threading.Event()
-        threading.Thread(target=self._end_at_signal, args=(over, stop_within), name="signals", daemon=True).start()
+        threading.Thread(target=self._end_at_signal, args=(over, patience), name="signals", daemon=True).start()
         status = 0
         try:
             with session():
@@ -318,39 +334,49 @@ class Worker:
             if not self._stopping.is_set():
                 raise
             self.log.failure("beat.failed", error, beat="pass")  # its statement was interrupted
-            ambiguous_mails.bury(self.name, self.clock())
         finally:
             self._interrupts.clear()
-            over.set()
         self.end(self.clock())
+        over.set()
         return status
 
-    def _end_at_signal(self, over: threading.Event, stop_within: timedelta) -> None:
+    def _end_at_signal(self, over: threading.Event, patience: Patience) -> None:
         came = signal.sigwait(_SIGNALS)
         self.log.say("worker.told-to-stop", signal=signal.Signals(came).name)
         self._stopping.set()
-        if not over.wait((stop_within * 2 / 3).total_seconds()):
+        if not over.wait(patience.beats.total_seconds()):
             self._interrupt()
-            if not over.wait((stop_within / 3).total_seconds()):
-                self._leave_behind()
+            if not over.wait(patience.interrupted.total_seconds()):
+                self._leave_behind(patience)
 
     def _interrupt(self) -> None:
         for interrupt in list(self._interrupts.values()):
-            interrupt()
+            threading.Thread(target=interrupt, daemon=True).start()  # which a server that hangs may never answer
 
-    def _leave_behind(self) -> None:
-        """End although a beat hangs. What it held is free at once: whatever it still writes is fenced off."""
+    def _leave_behind(self, patience: Patience) -> NoReturn:
+        """End although work goes on. What it held is free all the same: whatever it still writes is fenced off."""
         self.log.say("worker.left-behind", "error", beats=self._watch.busy)
-        giving_back = threading.Thread(target=self._give_back, name="give-back", daemon=True)
-        giving_back.start()
-        giving_back.join(_GIVING_BACK_SECONDS)
+        self._gives_back(patience.giving_back)
         os._exit(1)
 
-    def _give_back(self) -> None:
-        try:
-            self.end(self.clock())
-        except Exception as error:  # noqa: BLE001 - the leases run out then
-            self.log.failure("worker.left-behind", error)
+    def _gives_back(self, within: timedelta) -> bool:
+        """Say goodbye to the store, which may be away or hang: the leases run out then. Whether it has taken that."""
+        ended: list[bool] = []
+
+        def give_back() -> None:
+            try:
+                self.end(self.clock())
+                ended.append(True)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self.log.failure("worker.left-behind", error)
+                ended.append(False)
+
+        giving_back = threading.Thread(target=give_back, name="give-back", daemon=True)
+        giving_back.start()
+        giving_back.join(within.total_seconds())
+        if not ended:
+            self.log.say("worker.left-behind", "error", error="The store does not answer.")
+        return ended == [True]
 
     def _wait_for_signal(self, heart: Heartbeat) -> int:
         well, status = True, ""

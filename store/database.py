@@ -7,7 +7,7 @@ change takes `writing()`.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -361,10 +361,12 @@ def _url_options(query: str) -> dict[str, str]:
 def interrupter() -> Callable[[], None]:
     """What stops, from another thread, the statement that this thread's connection runs. Needs a session.
 
-    SQLite ends it within microseconds, PostgreSQL by a request over the network. What does not run is not harmed.
+    SQLite ends it within microseconds, PostgreSQL by a request over the network, for whose answer some seconds are
+    waited. What does not run is not harmed.
     """
     connection: Any = db.connection()  # type: ignore[no-untyped-call]
-    stop = getattr(connection, "interrupt", None) or connection.cancel
+    # Not `cancel`: libpq waits in it for a server that hangs, and no other thread of this process goes on meanwhile.
+    stop = getattr(connection, "interrupt", None) or partial(connection.cancel_safe, timeout=2)
 
     def interrupt() -> None:
         with suppress(Exception):

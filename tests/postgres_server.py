@@ -8,7 +8,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -56,6 +57,20 @@ class PostgresServer:
         self.process.wait(30)
         self.process = self._start()
         self._wait()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """None of its processes goes on: whoever asks it something waits."""
+        self.process.send_signal(signal.SIGSTOP)  # it begins no other
+        of_sessions = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        try:
+            for pid in of_sessions:
+                os.kill(int(pid), signal.SIGSTOP)
+            yield
+        finally:
+            for pid in of_sessions:  # before the one that would bury those that have ended
+                os.kill(int(pid), signal.SIGCONT)
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGQUIT)

@@ -5,18 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cast import arrive
+from cast import LONG_AGO, arrive, enable, key_of
 from worker_log import Said
 
 from jobs.json_log import JsonLog
 from jobs.periods import EachDay
 from jobs.schedule import Job
 from jobs.worker import Pass, Worker
-from store import runs, workers
+from store import outbox, outgoing, runs, workers
 from store.database import run_sql
 from store.errors import Refused
+from store.outbox import Owed
 from store.runs import RunRow
-from store.tables import Run, Setting
+from store.tables import Email, Run, Setting
 from store.tables import Worker as WorkerRow
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -249,6 +250,32 @@ def test_a_store_that_takes_no_tick_does_not_end_a_refresh_that_needs_none(empty
     assert long.once(NOON, lambda: NOON + timedelta(minutes=minutes[0])).taken == {"refreshes": 0}
     assert (asked, ticks) == ([False], [NOON])
     assert WorkerRow.get().last_tick == NOON + timedelta(minutes=20)
+
+
+def test_a_worker_that_ends_holds_no_mail_that_a_beat_has_left_in_its_hands(empty_store: str) -> None:
+    people = arrive()
+    enable(people.nordlys, people.ase, now=LONG_AGO)
+    Email.delete().execute()
+    key_of(people.ase)
+    outbox.queue(
+        [Owed("test_mail", "a@x.example", "", "test:1", {"by": "o", "at": "2026-11-23T11:00:00Z", "roles": []})], NOON
+    )
+    half_an_hour = timedelta(minutes=30)
+    ending = worker()
+    ending._begin(NOON)
+    for mail in outgoing.claim(ending.name, 3, half_an_hour, NOON):
+        outgoing.handing_over(mail.id, ending.name, half_an_hour, NOON)
+    key_of(people.ase, label="another")
+    claimed = outgoing.claim(ending.name, 1, half_an_hour, NOON)
+
+    ending.end(NOON)
+
+    assert len(claimed) == 1
+    assert sorted((mail.kind, mail.state, mail.owner, mail.resends) for mail in Email.select()) == [
+        ("key_created", "queued", None, 0),
+        ("key_created", "queued", None, 1),
+        ("test_mail", "ambiguous", None, 0),
+    ]
 
 
 def test_a_store_that_was_never_set_up_is_refused(empty_store: str) -> None:

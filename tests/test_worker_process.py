@@ -14,8 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
+from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
 from store import marking, runs, workers
@@ -163,7 +165,7 @@ def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and
     Email.delete().execute()
     key_of(User.get(external_id="ase"))
     with relay() as (port, has_it_come_to):
-        child = start(*once, "--relay", str(port), "--stop-within", "0.6")
+        child = start(*once, "--relay", str(port), "--patience", "0.4", "0.2", "5")
         wait_for(has_it_come_to)
         asked = time.monotonic()
         storm(child)
@@ -176,6 +178,72 @@ def test_a_process_that_is_stopped_while_the_relay_says_nothing_ends_in_time_and
     assert {(mail.state, mail.owner) for mail in Email.select()} == {("queued", None)}
     assert sum(mail.resends for mail in Email.select()) == sent_again
     assert [row.stopped_at is not None for row in workers.listed()] == [True]
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_a_process_that_is_stopped_in_the_middle_of_a_long_statement_interrupts_it_and_ends_well(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, postgres: PostgresServer, store_location: str
+) -> None:
+    go_on = tmp_path / "go-on"
+    child = start(str(go_on), "--patience", "0.2", "5", "5")
+    until(child, "slow.slice", number=1)
+    with psycopg.connect(store_location) as other:
+        other.execute("LOCK TABLE setting")
+        go_on.touch()
+        wait_for(lambda: bool(postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted")))
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=10)
+
+    (slow,) = runs.listed(job="slow")
+    assert (child.returncode, err, slow.state, slow.error) == (0, "", "due", None)
+    assert [json.loads(line)["fact"] for line in out.splitlines()][-2:] == ["run.put-back", "worker.stopped"]
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_a_process_that_is_stopped_while_it_starts_at_a_postgresql_that_hangs_ends_at_once(
+    start: Callable[..., subprocess.Popen[str]], postgres: PostgresServer, store_location: str
+) -> None:
+    with psycopg.connect(store_location) as other:
+        other.execute("LOCK TABLE worker")
+        child = start()
+        wait_for(lambda: bool(postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted")))
+        with postgres.hanging():
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=10)
+
+    assert child.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("in_a_statement", [False, True])
+def test_a_process_that_is_stopped_while_postgresql_hangs_ends_in_time(
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    postgres: PostgresServer,
+    store_location: str,
+    in_a_statement: bool,
+) -> None:
+    go_on = tmp_path / "go-on"
+    child = start(str(go_on), "--patience", "0.5", "0.3", "0.7")
+    until(child, "slow.slice", number=1)
+    with psycopg.connect(store_location) as other:
+        if in_a_statement:
+            other.execute("LOCK TABLE setting")
+            go_on.touch()
+            wait_for(lambda: bool(postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted")))
+        with postgres.hanging():
+            asked = time.monotonic()
+            child.send_signal(signal.SIGTERM)
+            out, err = child.communicate(timeout=10)
+            took = time.monotonic() - asked
+
+    left = [json.loads(line) for line in out.splitlines() if "left-behind" in line]
+    assert (child.returncode, err) == (1, "")
+    assert took < 4
+    assert [fact.get("beats", fact.get("error")) for fact in left] == [
+        *([["work"]] if in_a_statement else []),
+        "The store does not answer.",
+    ]
 
 
 @pytest.mark.parametrize("once", [(), ("--once",)], ids=["stays", "once"])

@@ -2,8 +2,8 @@
 
 Its clock starts at noon on 23 November 2026. With SLOW, a path, it has one job more, which writes five rows in five
 slices and waits after the second until that path exists. `--relay PORT` makes it hand mails over on loopback,
-`--refresher COMMAND…` refresh sandboxes; `--stop-within SECONDS` is how long its beats may take to end. With `--once`
-it is one pass.
+`--refresher COMMAND…` refresh sandboxes; `--patience` is how many seconds its beats may take to end, then those whose
+statement was interrupted, then the store to take back what they held. With `--once` it is one pass.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from jobs.queues import Queue
 from jobs.sandbox_refresh import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
-from jobs.worker import Worker
+from jobs.worker import Patience, Worker
 from store import database
 from store.database import writing
 from store.runs import RunRow
@@ -67,15 +67,15 @@ def main() -> int:
     parser.add_argument("slow", nargs="?", type=Path)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--relay", type=int)
-    parser.add_argument("--stop-within", type=float, default=18)
+    parser.add_argument("--patience", type=float, nargs=3, default=(12, 3, 4))
     parser.add_argument("--refresher", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     database.bind(given.store)
     log = JsonLog(clock=clock)
     timetable = TIMETABLE if given.slow is None else (*TIMETABLE, slow(given.slow, log))
     worker = Worker(queues=queues_of(given, log), clock=clock, log=log, timetable=timetable, version="0.1.0")
-    stop_within = timedelta(seconds=given.stop_within)
-    return worker.serve_once(stop_within) if given.once else worker.serve(stop_within)
+    patience = Patience(*(timedelta(seconds=each) for each in given.patience))
+    return worker.serve_once(patience) if given.once else worker.serve(patience)
 
 
 if __name__ == "__main__":
