@@ -13,6 +13,7 @@ SILENT_AFTER = 15 * 60  # seconds without a tick that the store has taken
 # Seconds that one piece of work may take: longer than the longest conversation about one mail with what comes before
 # and after it, shorter than the lease of a mail.
 STUCK_AFTER = 20 * 60
+NEVER_BEGUN_AFTER = 5 * 60  # seconds without a beat that is due every few seconds; a clock that steps costs one of 30
 _SHOWN_AFTER = 2  # seconds; what is shorter is not worth a word
 
 
@@ -25,11 +26,16 @@ class Watch:
         self._refusal = ""
         self._begun: dict[str, float] = {}
         self._moved: dict[str, float] = {}
+        self._ended: dict[str, float] = {}  # every beat that is expected
 
     @property
     def busy(self) -> list[str]:
         """The beats that are in the middle of something."""
         return sorted(self._moved.copy())
+
+    def expects(self, beat: str) -> None:
+        """A beat is to come every few seconds from now on, unless it is in the middle of something."""
+        self._ended[beat] = self._now()
 
     def begins(self, beat: str) -> None:
         """A beat has begun."""
@@ -42,6 +48,7 @@ class Watch:
 
     def ends(self, beat: str, error: str = "") -> None:
         """A beat has ended, with an error or without. That the tick ended without means that the store has taken it."""
+        self._ended[beat] = self._now()  # first: it is in the middle of something, or has just ended
         self._moved.pop(beat, None)
         self._begun.pop(beat, None)
         if beat == "tick":
@@ -55,6 +62,9 @@ class Watch:
         for beat, moved in sorted(self._moved.copy().items()):
             if now - moved > STUCK_AFTER:
                 return f"Stuck in {beat} for {_minutes(now - moved)}"
+        for beat, ended in sorted(self._ended.copy().items()):
+            if beat not in self._moved and now - ended > NEVER_BEGUN_AFTER:
+                return f"No beat of {beat} has begun for {_minutes(now - ended)}"
         if now - self._ticked >= FROZEN_AFTER:
             return f"No tick for {round(now - self._ticked)} s"
         if now - self._taken >= SILENT_AFTER:

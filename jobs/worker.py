@@ -295,10 +295,12 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         gc.freeze()  # what is loaded by now stays for years; looking at it again and again would hold up batches
         heart = Heartbeat(self.log)
+        bodies: dict[str, Callable[[], object]] = {"work": self._work}
+        bodies |= {name: partial(self._empty, name, self.clock) for name in self._queues}
         heart.beat("tick", TICK_SECONDS, partial(self._beat, "tick", self._tick))
-        heart.beat("work", 5, partial(self._beat, "work", self._work))
-        for name in self._queues:
-            heart.beat(name, 5, partial(self._beat, name, partial(self._empty, name, self.clock)))
+        for name, body in bodies.items():
+            self._watch.expects(name)
+            heart.beat(name, 5, partial(self._beat, name, body))
         heart.start()
         notify("READY=1")
         status = self._wait_for_signal(heart)

@@ -132,6 +132,16 @@ def test_a_worker_that_hangs_says_no_longer_that_it_is_alive_and_says_why(home: 
     assert all(message.startswith(b"STATUS=No tick for ") for message in heard[-3:])
 
 
+def test_a_worker_that_begins_no_work_any_more_says_so(home: Home) -> None:
+    with listening(home, "-c", _IDLE) as (_, next_message):
+        heard = [next_message()]
+        while heard[-1] != b"STATUS=No beat of work has begun for 0 min":
+            heard.append(next_message())
+
+    assert heard[0] == b"READY=1"
+    assert b"WATCHDOG=1" in heard
+
+
 def test_a_worker_whose_store_is_gone_says_so_and_is_started_anew_when_that_lasts(home: Home) -> None:
     with listening(home, "-c", _IMPATIENT) as (child, next_message):
         heard = [next_message()]
@@ -153,6 +163,27 @@ from jobs import watch, worker
 from keydesk.command import main
 
 worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 4.0  # seconds
+main(["worker"])
+"""
+
+_IDLE = """
+from apscheduler.executors.pool import ThreadPoolExecutor
+from jobs import watch, worker
+from keydesk.command import main
+
+watch.NEVER_BEGUN_AFTER = 2  # seconds
+submit = ThreadPoolExecutor._do_submit_job
+
+
+def lose(pool, job, times):
+    if job.name == "work" and submitted:
+        return None  # and it counts as running from then on
+    submitted.append(job.name)
+    return submit(pool, job, times)
+
+
+submitted = []
+ThreadPoolExecutor._do_submit_job = lose
 main(["worker"])
 """
 

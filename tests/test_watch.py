@@ -92,6 +92,24 @@ def test_work_that_moves_may_take_hours_and_is_named(time: Time) -> None:
     assert (watch.fault(), watch.status(), watch.busy) == (None, "Working: refreshes", ["refreshes"])
 
 
+def test_a_beat_that_is_due_and_has_not_begun_for_5_minutes_is_a_fault(time: Time) -> None:
+    watch = Watch(time)
+    watch.expects("work")
+    watch.expects("mails")
+    tick(watch, time, 120)
+    watch.begins("work")  # is in the middle of something, which is no such fault
+    tick(watch, time, 180)
+    well = watch.fault()
+    tick(watch, time, 10)
+    fault = watch.fault()
+    watch.begins("mails")
+    watch.ends("mails")
+    watch.ends("work")
+    tick(watch, time, 300)
+
+    assert (well, fault, watch.fault()) == (None, "No beat of mails has begun for 5 min", None)
+
+
 def test_the_longest_conversation_about_a_mail_ends_before_the_worker_counts_as_stuck_and_that_before_its_lease() -> (
     None
 ):
