@@ -30,7 +30,7 @@ def keydesk(store_location: str, capsys: pytest.CaptureFixture[str]) -> Keydesk:
 
     def run(*arguments: str, now: datetime = NOON) -> list[str]:
         database.dispose()
-        status = job.run(parser().parse_args(["run", *arguments]), settings, lambda: now, lambda: now)
+        status = job.run(parser().parse_args(["run", *arguments]), settings, lambda: now, lambda: None)
         said = capsys.readouterr()
         return [str(status), *said.out.splitlines(), *said.err.splitlines()]
 

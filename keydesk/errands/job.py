@@ -14,16 +14,17 @@ from jobs import rehearsal
 from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
-from jobs.planning import ServerClock
+from jobs.planning import ServerClock, judge
 from jobs.schedule import TIMETABLE, Job
 from jobs.side_by_side import Lines
+from jobs.unwritten import Unwritten
 from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import clock_seen, restored, run_decisions, runs, waiting_mails, workers
+from store import ambiguous_mails, clock_seen, database, restored, run_decisions, runs, waiting_mails, workers
 from store.database import session
-from store.errors import Refused
+from store.errors import Refused, StoreUnavailable
 from store.rules.key_format import redact
 from store.rules.text import visible
 from store.runs import RunRow
@@ -60,7 +61,19 @@ def run(
             return _tell(job, now, given.as_of)
         restored.require_released()
         clock_seen.require_near(now, server_clock())
+        _require_not_back(now)
         return _do(job, now, given.as_of, clock)
+
+
+def _require_not_back(now: datetime) -> None:
+    """Refused by a clock that was put back, by which a worker would plan nothing."""
+    seen = clock_seen.latest()
+    if seen is not None and judge(now, None, seen, None) == "back":
+        raise Refused(
+            f"A worker has already lived through {seen:%Y-%m-%d %H:%M:%S}Z, and here it is {now:%Y-%m-%d %H:%M:%S}Z: "
+            "until then nothing is planned. Set the clock right and try again. If it is right, and was ahead then, run "
+            "`keydesk worker --believe-clock --once`."
+        )
 
 
 def _tell(job: Job, now: datetime, as_of: date | None) -> int:
@@ -82,8 +95,10 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     timetable = [line for line in TIMETABLE if line.name == job.name]
     log = _Faults()
     worker = Worker(clock=clock, log=log, timetable=timetable, version=__version__)
-    done = worker.run_due(now)
-    worker.end(now)
+    try:
+        done = worker.run_due(now)
+    finally:
+        worker.end(now)
     elsewhere = _by_other_workers(job, scenes, log.ran)
     months: set[str] = {scene.period for scene in scenes} if job.name.startswith("invoice-") else set()
     parked = _waiting(months, "parked")
@@ -140,16 +155,23 @@ def _deliver(
     )
     name = workers.register(workers.this_host(), __version__, clock(), kind="job")
     open_session = partial(session_for, mail, password)
-    lines = Lines(open_session)
+    lines, unwritten = Lines(open_session), Unwritten()
+    deliver = partial(deliver_slice, open_session, sender, clock, owner=name, relay=relay, log=_Faults())
     try:
         while True:
-            outcome = deliver_slice(open_session, sender, clock, owner=name, relay=relay, log=_Faults(), lines=lines)
+            outcome = deliver(lines=lines, unwritten=unwritten)
             total += Counter({state: len(getattr(outcome, state)) for state in _BECAME})
             if outcome.stopped or not outcome.dealt_with:
                 break
+    except StoreUnavailable:
+        database.let_go()
+        raise
     finally:
         lines.close()
-        workers.stop(name, clock())
+        with session():
+            unwritten.write(name)  # what the relay has answered and could not be written down
+            ambiguous_mails.bury(name, clock())  # what was under way when it was interrupted
+            workers.stop(name, clock())
     told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
     sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")
     due = waiting_mails.due(clock())
