@@ -10,15 +10,17 @@ from datetime import timedelta
 import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
 from doctor_visit import relay
+from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
 from jobs.planning import ServerClock
+from jobs.smtp_session import Conversation, SmtpSession
 from keydesk.command import parser
 from keydesk.errands import job
 from keydesk.settings import load
 from store import clock_seen, database, outgoing, runs, workers
 from store.database import session
-from store.errors import Refused
+from store.errors import Refused, StoreUnavailable
 from store.tables import Email
 
 HOUR = timedelta(hours=1)
@@ -119,3 +121,20 @@ def test_an_interrupted_delivery_holds_no_mail(keydesk: Keydesk) -> None:
     assert mails() == [("queued", None)]  # once more, as it is about a key
     with session():
         assert [row.stopped_at for row in workers.listed()] == [NOON]
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_what_the_relay_took_is_written_down_though_the_session_was_ended_meanwhile(
+    keydesk: Keydesk, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CutOff(SmtpSession):
+        def hand_over(self, sender: str, recipient: str, raw: bytes) -> Conversation:
+            answer = yield from super().hand_over(sender, recipient, raw)
+            postgres.sql(f"SELECT pg_terminate_backend({database.db.connection().info.backend_pid}, 5000)")
+            return answer
+
+    with smtp_server() as server, pytest.raises(StoreUnavailable):
+        monkeypatch.setattr(job, "session_for", lambda *_: CutOff("localhost", server.port, tls="none"))
+        keydesk("deliver-mail", port=server.port)
+
+    assert (mails(), len(server.received)) == ([("sent", None)], 1)
