@@ -258,6 +258,7 @@ def explained() -> Iterator[None]:
 def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteFile:
     return SqliteFile(
         path,
+        lock_wait_seconds,
         pragmas=(
             ("busy_timeout", lock_wait_seconds * 1000),
             ("journal_mode", "wal"),

@@ -5,6 +5,7 @@ writes into what nobody will read again, or breaks what others write.
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,38 @@ class _Connection(driver.Connection):  # type: ignore[misc]
 
 
 class SqliteFile(SqliteDatabase):
-    """The first connection makes the file where there is none. Every later one, and every change, wants the same."""
+    """The first connection makes the file where there is none. Every later one, and every change, wants the same.
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    `lock_wait_seconds` is how long one that is opened waits for another program.
+    """
+
+    def __init__(self, path: Path, lock_wait_seconds: float, **options: Any) -> None:
         super().__init__(f"{path.absolute().as_uri()}?mode=rwc", factory=_Connection, uri=True, **options)
         self._path = path
         self._log = path.with_name(path.name + "-wal")
         self._known: _Identity | None = None
+        self._lock_wait_seconds = lock_wait_seconds
 
     def _connect(self) -> _Connection:
+        give_up = time.monotonic() + self._lock_wait_seconds
+        while True:
+            try:
+                return self._opened()
+            except driver.OperationalError as error:
+                # SQLite does not wait by itself where another program, as one that makes the same store, writes into a
+                # file that is to get its write-ahead log.
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                    raise
+            time.sleep(0.02)
+
+    def _opened(self) -> _Connection:
         before = _identity(self._path)
         if self._known is not None and before != self._known:
             raise self._replaced()
         try:
             connection: _Connection = super()._connect()  # type: ignore[misc] # peewee's stubs leave it out
         except driver.Error:
-            if _identity(self._path) != before:
+            if before is not None and _identity(self._path) != before:
                 raise self._replaced() from None
             raise
         opened = _identity(self._path)

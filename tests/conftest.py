@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,11 @@ from rewound_store import RewoundStore
 from store import database, migrations, sent_record
 
 SETUP = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def pytest_configure() -> None:
+    """A run that a script puts into the background ignores Ctrl-C, and so would every command that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

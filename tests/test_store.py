@@ -6,10 +6,13 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from peewee import sqlite3 as the_stores_own  # of another library the locks would not be seen in one process
 
 from store import database, migrations
 from store.backup import backup_sqlite
@@ -86,6 +89,19 @@ def test_two_runners_migrate_once(tmp_path: Path) -> None:
     said = sorted(runner.communicate()[0].strip() for runner in runners)
 
     assert said == ["['the first schema']", "[]"]
+
+
+def test_a_new_store_is_waited_for_while_another_program_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    with closing(the_stores_own.connect(tmp_path / "keydesk.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE half (id INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(time, "sleep", lambda _: other.execute("COMMIT"))
+
+        with session():
+            assert run_sql("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_writers_stand_in_line_and_none_is_turned_away(tmp_path: Path, sqlite_template: Path) -> None:
