@@ -43,7 +43,8 @@ __all__ = ["LEASE", "Outcome", "Relay", "Sender", "Session", "deliver_slice", "r
 
 LEASE: Final = timedelta(minutes=30)  # longer than the longest conversation about one mail (smtp_connection.Timeouts)
 _TOGETHER: Final = 0.005  # seconds; answers that come so soon after one another are written down in one transaction
-_MOST_REFUSALS: Final = 6  # that seem to be the fault of one mail, before a person has to look at it
+_MOST_REFUSALS: Final = 6  # of a mail's content, before a person has to look at it
+_MOST_TRIES: Final = 30  # of one at which the relay stops: with their waits some five days (RFC 5321 4.5.4.1)
 _LONGEST_SLICE: Final = timedelta(minutes=1)  # no mail is begun later than that
 _ABOUT_A_MAIL: Final = frozenset({"mail", "rcpt", "data", "body", "dot"})
 
@@ -280,8 +281,9 @@ class _Post:
     def _stopped(self, mail: Email, answer: TryLater | StopRun, now: datetime, bound: Bound | None) -> None:
         """The relay or the settings are at fault, so the others need not be tried; it has cost this mail nothing.
 
-        Content that is refused for good looks alike, and so does a mail that breaks every conversation: after a few
-        times the mail itself is held to be at fault. Until then the others go before it.
+        Content that is refused for good looks alike: after a few times the mail itself is held to be at fault. So does
+        a mail that breaks every conversation, and so does a relay that has too much to do: such a mail waits longer
+        each time, and is given up only when any other would be.
         """
         reply, is_at_fault = reply_of(answer), self._seems_at_fault(mail, answer)
         self._stop(reply, now)
@@ -290,19 +292,23 @@ class _Post:
         self.verdicts.say("mail.relay-refused", "error", mail=mail.id, phase=answer.phase, reply=reply)
         if not is_at_fault:
             self.verdicts.not_judged(mail, reply, now)
-        elif mail.attempts + 1 >= _MOST_REFUSALS:
+        elif mail.attempts + 1 >= (_MOST_REFUSALS if _is_of_content(answer) else _MOST_TRIES):
             self.verdicts.failed(mail, reply, bound)
         else:
             self.verdicts.later(mail, reply, now, bound)
 
     def _seems_at_fault(self, mail: Email, answer: TryLater | StopRun) -> bool:
         """Whether its content is refused; or the relay, which has just taken others, stops at this one once more."""
-        if isinstance(answer, StopRun) and answer.of_content:
+        if _is_of_content(answer):
             return True
         if answer.phase not in _ABOUT_A_MAIL or (isinstance(answer, TryLater) and answer.too_many):
             return False
         outcome = self.verdicts.outcome
         return bool(mail.reply and outcome.sent and not outcome.stopped)
+
+
+def _is_of_content(answer: TryLater | StopRun) -> bool:
+    return isinstance(answer, StopRun) and answer.of_content
 
 
 @contextmanager

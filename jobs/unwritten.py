@@ -27,14 +27,14 @@ class Unwritten:
                 tell()
             with suppress(ValueError):  # a worker that ends may have told it from another thread
                 self.others.remove(tell)
-        return {email_id for email_id in lost if outgoing.get(email_id).state != "sent"}
+        return lost
 
     def write_taken(self, owner: str) -> set[int]:
         """The same for what was taken alone."""
         taken = tuple(self.taken)
-        lost = outgoing.all_sent(owner, taken) if taken else set()
+        not_ours = outgoing.all_sent(owner, taken) if taken else set()
         self.written(taken)
-        return lost
+        return {email_id for email_id in not_ours if outgoing.get(email_id).state != "sent"}
 
     def written(self, taken: Iterable[Taken]) -> None:
         """The store knows of these."""

@@ -97,6 +97,7 @@ class Worker:
         self._last_error: str | None = None
         self._watch = Watch()
         self._cut_short: set[str] = set()  # beats whose last pass ended with an error, and may have left a claim
+        self._cut_off: set[int] = set()  # runs that the store has cut off, and that were not done since
         self._interrupts: dict[str, Callable[[], None]] = {}  # beat -> what stops its statement
         self._pass_clock: Clock | None = None  # of the pass that is under way
         self._ticked = datetime.min.replace(tzinfo=UTC)  # in it
@@ -215,6 +216,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - one run that fails holds up no other
             self._failed(run, error, clock)
         else:
+            self._cut_off.discard(run.id)
             self.log.say("run.done", **facts, rows=rows, ms=round((time.monotonic() - begun) * 1000))
             return True
         return False
@@ -226,10 +228,12 @@ class Worker:
             return
         if isinstance(error, StoreUnavailable):
             # One that the store cut off is put back with the next beat. If that happens again though the store can be
-            # had, as with a statement that always takes too long, it is the run.
-            if run.attempt == 1:
+            # had, as with a statement that always takes too long, it is the run. A pass knows of no earlier one.
+            is_first = run.attempt == 1 or (self._pass_clock is None and run.id not in self._cut_off)
+            self._cut_off.add(run.id)
+            if is_first:
                 raise error
-            database.renew()
+            self._renew()
         try:
             again = runs.fail(run, said(error), clock())
         except LeaseLost as lost:
@@ -237,6 +241,12 @@ class Worker:
             return
         self._note(error)
         self.log.failure("run.failed", error, **_facts(run), again_at=f"{again:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _renew(self) -> None:
+        database.renew()
+        for beat in ("work", "pass"):  # it is that one's connection
+            if beat in self._interrupts:
+                self._interrupts[beat] = database.interrupter()
 
     def _run_slices(self, slices: Slices, run: RunRow, clock: Clock) -> int:
         rows, kept_at = run.rows_before, clock()

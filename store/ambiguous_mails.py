@@ -13,6 +13,7 @@ from store.mail_kinds import ABOUT_A_KEY
 from store.tables import Email
 
 _RELAY_RECOVERS = timedelta(minutes=5)
+_LONGEST_LEFT = timedelta(days=1)
 _Hold = tuple[int, str, int]  # a mail that is being handed over, by whom, and until when
 
 
@@ -51,16 +52,17 @@ def find(now: datetime, owner: str | None = None) -> list[int]:
     What the record beside the store knows as taken is sent. A mail about a key, and one that the relay folds, is queued
     once more, with the same bytes and Message-ID; anything else waits for a person.
 
-    What a worker on this machine holds whose process lives is left to it, whatever the clock says of its lease; unless
-    it is the `owner` who asks, and has nothing in hand.
+    What a worker on this machine holds whose process lives is left to it, whatever the clock says of its lease, for a
+    day: the process may be another one of the same number. It is not left to the `owner` who asks, and has nothing in
+    hand.
     """
     values = (seconds(now), seconds(now + outgoing.NEVER_SO_LATE))
     with session():
         abandoned = run_sql(_ABANDONED, values).fetchall()
         at_it = workers.living_here() - {owner} if abandoned else frozenset()
-        if all(holder in at_it for _, holder, _ in abandoned):  # a quiet worker never takes the write lock
+        if all(_is_left(hold, at_it, now) for hold in abandoned):  # a quiet worker never takes the write lock
             return []
-        return transact(lambda: _settled(_ABANDONED, values, now, how=" FOR UPDATE SKIP LOCKED", but_of=at_it))
+        return transact(lambda: _settled(_ABANDONED, values, now, how=" FOR UPDATE SKIP LOCKED", left_to=at_it))
 
 
 def bury(owner: str, now: datetime) -> list[int]:
@@ -73,12 +75,20 @@ def bury(owner: str, now: datetime) -> list[int]:
 
 
 def _settled(
-    query: str, values: tuple[int | str, ...], now: datetime, *, how: str, but_of: Collection[str] = ()
+    query: str, values: tuple[int | str, ...], now: datetime, *, how: str, left_to: Collection[str] = ()
 ) -> list[int]:
-    """Settle those that the query finds, but those of some owners; the ambiguous ids. `how` PostgreSQL locks them."""
+    """Settle those that the query finds and that are not left to their owners; the ambiguous ids.
+
+    `how` PostgreSQL locks them.
+    """
     rows = run_sql(query + how if backend() == "postgresql" else query, values).fetchall()
-    found = [(int(row[0]), row[1], row[2]) for row in rows if row[1] not in but_of]
+    found = [hold for row in rows if not _is_left(hold := (int(row[0]), row[1], row[2]), left_to, now)]
     return [hold[0] for hold in found if not _was_taken(hold) and _left_open(hold, now)]
+
+
+def _is_left(hold: _Hold, left_to: Collection[str], now: datetime) -> bool:
+    _, owner, lease_until = hold
+    return owner in left_to and abs(seconds(now) - lease_until) < _LONGEST_LEFT.total_seconds()
 
 
 def _was_taken(hold: _Hold) -> bool:

@@ -13,14 +13,14 @@ from store.tables import Email
 
 
 def resend(actor: Actor, email_id: int, now: datetime) -> None:
-    """Queue a mail once more: an ambiguous one with the same bytes, a failed one written anew."""
+    """Queue a mail once more: an ambiguous one with the same bytes, a failed one written anew. Its tries begin anew."""
     with change(actor, "mail.resend", _company_of(email_id), now) as made:
         mail = _held(email_id)
         changed = run_sql(
             "UPDATE email SET message = CASE WHEN state = 'failed' THEN NULL ELSE message END, state = 'queued', "
-            "queued_at = ?, next_at = ?, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
+            "next_at = ?, attempts = 0, resends = resends + 1, folds_until = NULL, owner = NULL, lease_until = NULL "
             "WHERE id = ? AND state IN ('ambiguous', 'failed')",
-            (seconds(now), seconds(now), email_id),
+            (seconds(now), email_id),
         ).rowcount
         if changed != 1:
             raise Refused(f"This mail is {mail.state}; only one that failed or whose answer was lost is sent again.")

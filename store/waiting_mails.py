@@ -1,8 +1,8 @@
 """How many mails wait in the outbox and since when, and how many need a person.
 
 A refusal, or a relay that stops at it, moves a mail's `next_at` and not the instant since which it is due. That is when
-it was queued or, of mails that wait for the morning, that morning; a person who sends a mail once more has queued it
-anew.
+it was queued or, of mails that wait for the morning, that morning. One that a person sends once more waits from then
+on, and when it is refused as well, from the first instant again.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def pending() -> Pending:
 
 def due_since(mail: Email) -> datetime:
     """The instant since which a mail could have left."""
-    if mail.attempts == 0 and mail.resends == 0 and mail.reply is None:
+    if mail.attempts == 0 and (mail.reply is None or mail.resends):
         untried: datetime = mail.next_at
         return untried
     zone = mail.context.get("zone") if mail.kind in DIGESTS else None
@@ -81,8 +81,8 @@ _DUE = """
 
 _UNTRIED = """
     SELECT next_at FROM email
-     WHERE state IN ('queued', 'claimed', 'handing-over') AND attempts = 0 AND resends = 0
-       AND reply IS NULL AND next_at <= ?
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND attempts = 0 AND next_at <= ?
+       AND (reply IS NULL OR resends > 0)
      ORDER BY next_at LIMIT 1
 """
 
@@ -96,7 +96,7 @@ _TRIED = """
                    END AS day
               FROM email e LEFT JOIN company c ON c.id = e.company_id
              WHERE e.state IN ('queued', 'claimed', 'handing-over')
-               AND (e.attempts > 0 OR e.resends > 0 OR e.reply IS NOT NULL)) AS tried
+               AND (e.attempts > 0 OR (e.reply IS NOT NULL AND e.resends = 0))) AS tried
      GROUP BY zone, day
 """.replace("{digests}", ", ".join(f"'{kind}'" for kind in sorted(DIGESTS)))
 

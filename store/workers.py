@@ -112,14 +112,17 @@ def is_of(host: Host, row: Worker) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Whether this machine has such a process."""
+    """Whether this machine has such a process, and it is more than what a parent has not asked about yet (a zombie)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] not in {b"Z", b"X"}
+    except OSError:  # it has just gone, or processes of others are hidden
+        return True
 
 
 def living_here() -> frozenset[str]:

@@ -111,6 +111,22 @@ def test_one_that_is_cut_off_once_is_done_with_the_next_beat(store_location: str
     }
 
 
+@ALWAYS
+def test_one_that_was_stopped_and_killed_before_is_cut_off_for_the_first_time_all_the_same(
+    store_location: str, body: Body
+) -> None:
+    def in_the_end(run: RunRow, now: datetime) -> int:
+        return body(run, now) if run.attempt == 8 else pour(run, now)
+
+    beats = Beats(in_the_end)
+    with session():
+        beats.worker._plan(NOON)
+        run_sql("UPDATE run SET attempt = 7 WHERE job = 'poison'")
+    beats.beat()
+
+    assert beats.after_a_beat()["poison"].state == "done"
+
+
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
 def test_a_run_whose_store_goes_away_does_not_wait_when_that_is_back_however_often_it_was_tried(
     store_location: str, postgres: PostgresServer

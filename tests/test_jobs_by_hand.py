@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,7 +19,7 @@ from keydesk.command import parser
 from keydesk.errands import job
 from keydesk.settings import load
 from store import clock_seen, database, outgoing, runs, workers
-from store.database import session
+from store.database import run_sql, session
 from store.errors import Refused, StoreUnavailable
 from store.tables import Email
 
@@ -138,3 +138,29 @@ def test_what_the_relay_took_is_written_down_though_the_session_was_ended_meanwh
         keydesk("deliver-mail", port=server.port)
 
     assert (mails(), len(server.received)) == ([("sent", None)], 1)
+
+
+@pytest.fixture
+def deadly(store_location: str) -> Iterator[None]:
+    """Whoever says that a run is done loses its session."""
+    with session():
+        run_sql("""
+            CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$
+        """)
+        run_sql(
+            "CREATE TRIGGER deadly BEFORE UPDATE ON run FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION die()"
+        )
+    yield
+    with session():
+        run_sql("DROP FUNCTION die CASCADE")
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_a_run_whose_session_was_ended_is_due_again_at_once(keydesk: Keydesk, deadly: None) -> None:
+    with pytest.raises(StoreUnavailable):
+        keydesk("housekeeping")
+
+    with session():
+        assert [(run.state, run.owner) for run in runs.listed()] == [("due", None)]
+        assert [row.stopped_at for row in workers.listed()] == [NOON]

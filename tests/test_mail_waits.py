@@ -119,17 +119,22 @@ def test_a_mail_that_a_worker_holds_has_not_left(empty_store: str) -> None:
 
 
 @pytest.mark.parametrize("owe", [one_test_mail, one_warning_at_midnight])
-def test_a_mail_that_a_person_sends_again_waits_anew(empty_store: str, owe: Callable[[], None]) -> None:
+def test_a_mail_that_a_person_sends_again_waits_anew_until_it_is_refused_as_well(
+    empty_store: str, owe: Callable[[], None]
+) -> None:
     owe()
     hand_over(NOON, "450 rcpt")
     hand_over(NOON + HOUR, "550 rcpt")
     failed = figures.read(NOON + 2 * HOUR).oldest_mail
 
+    first = figures.read(NOON).oldest_mail
     mail_decisions.resend(OLAV, Email.get().id, NOON + 3 * HOUR)
-    hand_over(NOON + 3 * HOUR, "450 rcpt")
+    again = figures.read(NOON + 4 * HOUR).oldest_mail
+    hand_over(NOON + 4 * HOUR, "450 rcpt")
+    refused_again = figures.read(NOON + 5 * HOUR).oldest_mail
 
-    assert failed is None
-    assert figures.read(NOON + 4 * HOUR).oldest_mail == NOON + 3 * HOUR
+    assert (failed, first, again) == (None, None, NOON + 3 * HOUR)
+    assert refused_again == (NOON if owe is one_test_mail else SEVEN)
 
 
 def test_the_longest_wait_is_told_of_many(empty_store: str) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from command import NOW, Home, one_sentence, right_now
+from command import NOW, Home, as_an_ordinary_owner, one_sentence, right_now
 from smtp_server import smtp_server
 
 from store import database, peppers, restoring, workers
@@ -316,6 +316,18 @@ def test_a_store_that_somebody_put_back_by_hand_is_held_too(home: Home, backup: 
         ("store.restored",),
         ("store.released",),
     ]
+
+
+def test_whoever_may_not_read_the_record_is_kept_from_nothing(home: Home) -> None:
+    private = home.path / "private"
+    private.mkdir()
+    (private / "sent").touch()
+    private.chmod(0)
+
+    said = home.keydesk("sandbox", "next", before=as_an_ordinary_owner, KEYDESK_STORE_SENT_RECORD=str(private / "sent"))
+    private.chmod(0o700)
+
+    assert (said.status, said.err) == (0, "")
 
 
 def test_a_new_store_where_another_one_was_is_not_held(home: Home) -> None:

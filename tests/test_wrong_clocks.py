@@ -1,6 +1,7 @@
 """What do workers do whose clocks are put back, leap ahead, drift or differ? Nothing twice, nothing too early."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
@@ -260,7 +261,7 @@ def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_hand
         outgoing.handing_over(wrong.id, "ahead", half_an_hour, NOON + 6 * DAY)
 
 
-@pytest.mark.parametrize("step", [31 * MINUTE, -121 * MINUTE, 6 * DAY])
+@pytest.mark.parametrize("step", [31 * MINUTE, -121 * MINUTE, timedelta(hours=23)])
 def test_a_clock_that_is_set_while_a_mail_is_handed_over_lets_no_other_worker_of_the_machine_send_it_again(
     empty_store: str, step: timedelta
 ) -> None:
@@ -285,6 +286,25 @@ def test_what_a_worker_has_left_behind_is_found_when_its_process_is_gone_or_it_a
 
     assert (before, found) == ([], [[gone.id], [], [own.id]])
     assert ambiguous_mails.find(later) == [elsewhere.id]
+
+
+def test_what_a_process_seems_to_hold_for_a_day_is_found_as_it_may_be_another_one_of_that_number(
+    empty_store: str,
+) -> None:
+    mail = a_mail_in_the_hands_of(workers.this_host(), os.getpid())
+
+    assert ambiguous_mails.find(NOON + timedelta(hours=24)) == []
+    assert ambiguous_mails.find(NOON + timedelta(hours=25)) == [mail.id]
+
+
+def test_a_process_that_has_ended_and_that_nobody_has_asked_about_holds_nothing() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    running = workers.is_running(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert (running, workers.is_running(child.pid)) == (True, False)
+    child.wait()
 
 
 @pytest.mark.parametrize(

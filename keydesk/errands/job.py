@@ -97,6 +97,9 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     worker = Worker(clock=clock, log=log, timetable=timetable, version=__version__)
     try:
         done = worker.run_due(now)
+    except StoreUnavailable:
+        database.let_go()
+        raise
     finally:
         worker.end(now)
     elsewhere = _by_other_workers(job, scenes, log.ran)

@@ -26,10 +26,10 @@ class Email(Record):
             Check("state IN ('queued', 'claimed', 'handing-over', 'sent', 'failed', 'ambiguous', 'withdrawn')"),
         ],
     )
-    queued_at = InstantField()  # last: a person who sends it again queues it anew
+    queued_at = InstantField()
     next_at = InstantField()  # not before
     useless_after = InstantField(null=True)  # past this the mail would only confuse
-    attempts = IntegerField(default=0)
+    attempts = IntegerField(default=0)  # since it was queued, or sent again by a person
     resends = IntegerField(default=0)  # after a lost answer
     owner = CharField(max_length=64, null=True)
     lease_until = InstantField(null=True)
