@@ -189,6 +189,89 @@ def test_an_index_without_the_text_is_empty_when_a_rule_names_it(
 
 
 @pytest.mark.parametrize(
+    "using",
+    [
+        "USING fts4(body, content='')",
+        "USING fts5(body, content='')",
+        "USING/**/fts5(body, content='')",
+        "/* USING fts4(x) */ using -- fts3 (\n [FTS5] /* ) */ (body /*, content='customer'*/, content = '')",
+        "USING fts5(body, con='')",  # FTS5 takes a beginning for the whole
+        "USING fts5(body, content=)",
+        'USING fts5(body, tokenize="unicode61 tokenchars \',)(\'", content="")',
+    ],
+)
+@pytest.mark.parametrize("name", ["search", '"a USING fts3(""/*"', "[it's -- one]"])
+def test_an_index_without_the_text_is_empty_whatever_is_masked(
+    production: sqlite3.Connection, sandbox: Path, name: str, using: str
+) -> None:
+    production.executescript(f"""
+        CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT);
+        INSERT INTO customer VALUES (1, 'Haraldsson');
+        CREATE VIRTUAL TABLE {name} {using};
+        INSERT INTO {name} (rowid, body) VALUES (1, 'Haraldsson');
+    """)
+
+    refresh(sandbox, Rule("customer", "name", "hash"))
+
+    assert left(sandbox) == []
+    with closing(sqlite3.connect(sandbox)) as application:
+        application.execute(f"INSERT INTO {name} (rowid, body) VALUES (1, 'masked')")
+
+
+@pytest.mark.parametrize("using", ["USING/**/fts4(name)", "USING fts3(name, content='')"])  # to FTS3 that is a column
+def test_a_full_text_table_is_known_by_its_module_however_that_is_written(
+    production: sqlite3.Connection, sandbox: Path, using: str
+) -> None:
+    production.executescript(f"""
+        CREATE VIRTUAL TABLE note {using};
+        INSERT INTO note (name) VALUES ('Haraldsson');
+    """)
+
+    done = refresh(sandbox, Rule("*", "*name", "fixed", "masked"))
+
+    assert left(sandbox) == []
+    assert done.columns == 1
+    assert rows(sandbox, "SELECT name FROM note WHERE note MATCH 'masked'") == [("masked",)]
+
+
+@pytest.mark.parametrize("using", ["USING spellfix1", "USING/* fts5 */\"Spellfix1\"(x, 'USING fts5')"])
+def test_a_virtual_table_that_may_keep_words_in_its_own_way_is_refused(
+    production: sqlite3.Connection, sandbox: Path, using: str
+) -> None:
+    production.executescript("CREATE TABLE customer (phone TEXT); CREATE VIRTUAL TABLE hint USING fts5(word)")
+    production.execute("PRAGMA writable_schema = ON")  # as an application with that module leaves it
+    production.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'hint'", ("CREATE VIRTUAL TABLE hint " + using,))
+
+    with pytest.raises(Refused) as refused:
+        refresh(sandbox, Rule("customer", "phone", "null"))
+
+    assert str(refused.value) == (
+        "The source's table hint is virtual, of the module spellfix1, which may keep what is masked where no rule "
+        "reaches. Refresh from a copy of the source from which that table was dropped. Nothing was refreshed."
+    )
+    assert list(sandbox.parent.iterdir()) == []
+
+
+def test_a_text_beside_the_numbers_of_a_tree_is_masked_and_what_only_shows_is_let_be(
+    production: sqlite3.Connection, sandbox: Path
+) -> None:
+    production.executescript("""
+        CREATE VIRTUAL TABLE place USING rtree(id, least, most, +word);
+        INSERT INTO place VALUES (1, 2, 3, 'Haraldsson');
+        CREATE VIRTUAL TABLE search USING fts5(body);
+        CREATE VIRTUAL TABLE words USING fts5vocab(search, row);
+        INSERT INTO search VALUES ('Oslo');
+        CREATE TABLE term (term TEXT);
+    """)
+
+    refresh(sandbox, Rule("*", "word", "fixed", "masked"), Rule("*", "term", "null"))
+
+    assert left(sandbox) == []
+    assert rows(sandbox, "SELECT * FROM place") == [(1, 2.0, 3.0, "masked")]
+    assert rows(sandbox, "SELECT term FROM words") == [("oslo",)]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "CREATE VIRTUAL TABLE search USING fts5(name, content='customer')",

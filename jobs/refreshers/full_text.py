@@ -1,13 +1,18 @@
 """The full-text tables (FTS3 to FTS5) of a SQLite file: their words outlast the text, until they are built anew."""
 
-import re
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
-_MODULE = re.compile(r"\bUSING\s+[\"'`\[]?fts([345])\b", re.IGNORECASE)
-_CONTENT = re.compile(r"\bcontent\s*=\s*('[^']*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|[^\s,)]*)", re.IGNORECASE)
-_ALWAYS_KEPT = {"3": ("segments", "segdir"), "4": ("segments", "segdir", "stat"), "5": ("data", "idx", "config")}
+from jobs.refreshers import virtual_tables
+from jobs.refreshers.virtual_tables import FULL_TEXT, VirtualTable, unquoted
+
+_ALWAYS_KEPT: Final = {
+    "fts3": ("segments", "segdir"),
+    "fts4": ("segments", "segdir", "stat"),
+    "fts5": ("data", "idx", "config"),
+}
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,7 @@ class FullText:
 
     name: str
     created: str
+    module: str
     content: str | None
 
     @property
@@ -31,17 +37,17 @@ class FullText:
     @property
     def own(self) -> frozenset[str]:
         """The tables that it keeps itself in. Another with `content=` may be somebody's of a similar name."""
-        found = _MODULE.search(self.created)
-        parts = _ALWAYS_KEPT[found[1]] if found else ()
-        return frozenset(f"{self.name}_{part}" for part in (*parts, *(("content",) if self.content is None else ())))
+        text = ("content",) if self.content is None else ()
+        return frozenset(f"{self.name}_{part}" for part in (*_ALWAYS_KEPT[self.module], *text))
 
 
 def tables(connection: sqlite3.Connection) -> dict[str, FullText]:
     """All of a file's, by name."""
-    listed = connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
-    )
-    return {name: FullText(name, text, _content(text)) for name, text in listed.fetchall() if _MODULE.search(text)}
+    return {
+        each.name: FullText(each.name, each.created, each.module, _content(each))
+        for each in virtual_tables.tables(connection)
+        if each.module in FULL_TEXT
+    }
 
 
 def following(connection: sqlite3.Connection) -> set[str]:
@@ -50,10 +56,12 @@ def following(connection: sqlite3.Connection) -> set[str]:
     return {name for each in found for name in each.own} | {each.name for each in found if each.reads}
 
 
-def empty(connection: sqlite3.Connection, table: FullText) -> None:
-    """For one that keeps no text: which words were whose cannot be told."""
-    connection.execute(f"DROP TABLE {quoted(table.name)}")
-    connection.execute(table.created)
+def empty(connection: sqlite3.Connection) -> None:
+    """Those that keep no text: which of their words are of what was masked cannot be told."""
+    for table in tables(connection).values():
+        if table.keeps_no_text:
+            connection.execute(f"DROP TABLE {quoted(table.name)}")
+            connection.execute(table.created)
 
 
 def rebuild(connection: sqlite3.Connection, changed: Collection[str]) -> None:
@@ -72,9 +80,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _content(created: str) -> str | None:
-    found = _CONTENT.search(created)
-    return found[1].strip("'\"`[]") if found else None
+def _content(table: VirtualTable) -> str | None:
+    if table.module == "fts3":  # takes it for a column
+        return None
+    found = None
+    for argument in table.arguments:
+        option, equals, value = argument.partition("=")
+        if equals and _is_content(option.strip().lower(), table.module):
+            found = unquoted(value.strip())
+    return found
+
+
+def _is_content(option: str, module: str) -> bool:
+    """FTS5 takes the beginning of an option's name for the whole."""
+    return option == "content" or (module == "fts5" and option != "" and "content".startswith(option))
 
 
 def _plain(connection: sqlite3.Connection) -> set[str]:

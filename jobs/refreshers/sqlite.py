@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from jobs.refreshers import access, full_text
+from jobs.refreshers import access, full_text, virtual_tables
 from jobs.refreshers.full_text import quoted
 from jobs.refreshers.rules import Rule, Rules
 from store import unfinished
@@ -42,8 +42,8 @@ def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
     """Replace the target by a masked copy of the source; the target of before is kept as `….previous`.
 
     The source is opened read-only. Refused, with the target as it was, when the target is not allowed, is the source,
-    is no SQLite file, is in use, or has an owner or group that the copy cannot get, when a rule fits nothing, or when
-    the copy is not sound or not masked in every row.
+    is no SQLite file, is in use, or has an owner or group that the copy cannot get, when a rule fits nothing, when the
+    source has a virtual table of an unknown module, or when the copy is not sound or not masked in every row.
     """
     source, target = source.absolute(), target.absolute()
     _guard(source, target, rules)
@@ -92,6 +92,7 @@ def _copied(source: Path, copy: Path, rules: Rules) -> int:
         for connection in (read_only, writable):
             connection.set_progress_handler(_look_up, _LOOKS_UP_EVERY)
         read_only.execute("BEGIN")  # or a copy of what is written to would begin anew with each write
+        _read(source, lambda: virtual_tables.require_known(read_only))
         chosen = _read(source, lambda: rules.matched(_columns(read_only)))  # before anything is copied
         _read(source, lambda: read_only.backup(writable, pages=_PAGES_AT_ONCE, progress=_look_up))
         read_only.rollback()
@@ -121,6 +122,7 @@ def _read(source: Path, body: Callable[[], T]) -> T:
 def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Every column that can be written, by table."""
     following = full_text.following(connection)
+    following |= {each.name for each in virtual_tables.tables(connection) if each.only_shows}
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
     ).fetchall()
@@ -137,11 +139,11 @@ def _mask(connection: sqlite3.Connection, chosen: list[tuple[str, str, Rule]]) -
     triggers = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
     for name, _ in triggers:
         connection.execute(f"DROP TRIGGER {quoted(name)}")
+    if chosen:
+        full_text.empty(connection)
+    texts = full_text.tables(connection)
     for table, masked in groupby(chosen, key=itemgetter(0)):
-        index = full_text.tables(connection).get(table)
-        if index is not None and index.keeps_no_text:
-            full_text.empty(connection, index)
-        else:
+        if table not in texts or not texts[table].keeps_no_text:
             _update(connection, table, [(column, rule) for _, column, rule in masked])
     full_text.rebuild(connection, {table for table, _, _ in chosen})
     for (samples,) in connection.execute(_SAMPLES).fetchall():
