@@ -1,6 +1,7 @@
-"""A file system of some megabytes, and what fills it."""
+"""A file system of some megabytes, and what fills it; and what is like a full disk for who may make none."""
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +42,27 @@ class Ballast:
 
     def throw_off(self) -> None:
         self.path.unlink(missing_ok=True)
+
+    def sentence(self, store: Path) -> str:
+        """What is said of a store on that disk."""
+        return f"The disk of the store {store} is full; nothing was changed. Free some space and try again."
+
+
+class Quota:
+    """Like a disk that is full for this process alone: it may not write to any file. Python ignores SIGXFSZ."""
+
+    def __init__(self) -> None:
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def load(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, self._before[1]))
+
+    def throw_off(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+    def sentence(self, store: Path) -> str:
+        """What is said of a store, as SQLite does not tell a limit from a broken disk."""
+        return (
+            f"The disk of the store {store} takes no more, or is broken; nothing was changed. "
+            "Free some space, look at quota and disk, and try again."
+        )

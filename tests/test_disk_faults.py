@@ -14,7 +14,7 @@ import pytest
 from cast import LONG_AGO, arrive, enable, key_of
 from fault_world import FaultWorld
 from peewee import QueryEvent, SqliteDatabase
-from small_disk import Ballast, mounted
+from small_disk import Ballast, Quota, mounted
 from smtp_server import smtp_server
 
 from store import database, events, file_system, unavailable
@@ -62,15 +62,27 @@ def refusal(path: Path) -> str:
     return str(refused.value).replace(str(path), "STORE")
 
 
+@pytest.fixture(params=["disk", "quota"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Ballast | Quota]]:
+    """A directory, and what leaves no room in it: a small disk takes root, a limit of this process nothing."""
+    if request.param == "disk":
+        with mounted(tmp_path / "disk", megabytes=6) as disk:
+            yield disk, Ballast(disk)
+        return
+    quota = Quota()
+    yield tmp_path, quota
+    quota.throw_off()
+
+
 def test_a_disk_that_is_full_after_any_statement_costs_nothing_but_a_beat(
-    small_disk: Path, sqlite_template: Path
+    filled: tuple[Path, Ballast | Quota], sqlite_template: Path
 ) -> None:
-    ballast = Ballast(small_disk)
-    shutil.copy(sqlite_template, small_disk / "keydesk.db")
-    database.bind(str(small_disk / "keydesk.db"))
+    path, weight = filled[0] / "keydesk.db", filled[1]
+    shutil.copy(sqlite_template, path)
+    database.bind(str(path))
     with smtp_server() as relay:
         world = FaultWorld(relay, days=MOST_DAYS * 5 // EVERY_NTH)
-        while world.day_with_a_fault((world.days + 1) * EVERY_NTH, ballast.load, ballast.throw_off):
+        while world.day_with_a_fault((world.days + 1) * EVERY_NTH, weight.load, weight.throw_off):
             pass
     books, right = world.books(), world.right_books()
     with session():
@@ -79,14 +91,13 @@ def test_a_disk_that_is_full_after_any_statement_costs_nothing_but_a_beat(
 
     assert (books, sound) == (right, ("ok",))
     (told,) = {fact["error"] for fact in world.said.named("beat.failed")}
-    assert told == (
-        f"StoreUnavailable: The disk of the store {small_disk}/keydesk.db is full; nothing was changed. "
-        "Free some space and try again."
-    )
+    assert told == "StoreUnavailable: " + weight.sentence(path)
 
 
-def test_what_an_admin_does_on_a_full_disk_is_done_whole_or_not_at_all(small_disk: Path, sqlite_template: Path) -> None:
-    ballast, path = Ballast(small_disk), small_disk / "keydesk.db"
+def test_what_an_admin_does_on_a_full_disk_is_done_whole_or_not_at_all(
+    filled: tuple[Path, Ballast | Quota], sqlite_template: Path
+) -> None:
+    path, weight = filled[0] / "keydesk.db", filled[1]
     shutil.copy(sqlite_template, path)
     database.bind(str(path))
     with session():
@@ -99,7 +110,7 @@ def test_what_an_admin_does_on_a_full_disk_is_done_whole_or_not_at_all(small_dis
         nonlocal statements
         statements += 1
         if statements == made + 1:  # one later with each key
-            ballast.load()
+            weight.load()
 
     while statements >= made:
         statements = 0
@@ -110,17 +121,14 @@ def test_what_an_admin_does_on_a_full_disk_is_done_whole_or_not_at_all(small_dis
         except StoreUnavailable as refused:
             told.add(str(refused))
         database.db.query_hooks.clear()
-        ballast.throw_off()
+        weight.throw_off()
         with session():
             if Key.select().count() == made:  # nothing of it was kept; now there is room
                 key_of(people.ase, label=f"k{made}")
             made += 1
             assert Key.select().count() == Event.select().where(Event.act == "key.create").count() == made
     with session():
-        assert (events.verify().fault, told) == (
-            None,
-            {f"The disk of the store {path} is full; nothing was changed. Free some space and try again."},
-        )
+        assert (events.verify().fault, told) == (None, {weight.sentence(path)})
     database.dispose()
 
 
@@ -163,13 +171,14 @@ def locked_by_another(path: Path) -> Iterator[None]:
         os.close(held)
 
 
+@pytest.mark.parametrize("seconds", [0, 1])  # that a beat waits for the lock, which is held for longer
 def test_a_store_that_another_program_has_locked_costs_the_worker_nothing_but_beats(
-    tmp_path: Path, sqlite_template: Path
+    tmp_path: Path, sqlite_template: Path, seconds: int
 ) -> None:
     path = tmp_path / "keydesk.db"
     shutil.copy(sqlite_template, path)
     with smtp_server() as relay:
-        database.bind(str(path), lock_wait_seconds=0)
+        database.bind(str(path), lock_wait_seconds=seconds)
         world = FaultWorld(relay, days=1)
         world.next_day()
         with locked_by_another(path):
@@ -179,10 +188,14 @@ def test_a_store_that_another_program_has_locked_costs_the_worker_nothing_but_be
     database.dispose()
 
     assert books == right
-    assert {fact["beat"] for fact in world.said.named("beat.failed")} == {
-        "work",
-        "tick",
-    }  # no mail is due, none claimed
+    told = (
+        f"StoreUnavailable: The store {path} has been locked by another program for more than {seconds} s; "
+        "nothing was changed. Close that program and try again."
+    )
+    assert [(fact["beat"], fact["error"]) for fact in world.said.named("beat.failed")] == [
+        ("work", told),
+        ("tick", told),
+    ]  # no mail is due, none claimed
 
 
 def test_who_holds_the_lock_and_is_killed_lets_go(store: Path) -> None:
