@@ -6,25 +6,61 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, Cast, arrive, enable, key_of
 from hooked_hand_over import around_the_record
-from smtp_server import ScriptedServer, smtp_server
+from smtp_server import ScriptedServer, Word, smtp_server
 
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice, wait
 from jobs.json_log import JsonLog
 from jobs.smtp_session import Conversation, SmtpSession
 from store import ambiguous_mails, database, keys, notices, outbox
 from store.outbox import Owed
-from store.tables import Email, Key, Notice
+from store.tables import Company, Email, Integration, Key, Notice, User
 
 LEASE = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)
+SOON = datetime(2026, 11, 23, 13, tzinfo=UTC)
 DAYS = (14, 3, -1)
 SENDER = Sender("keys@fjord.example", "support@fjord.example")
+
+
+# What stops being true of the one key of a mail behind the queue's back: the reason, how, and when it is tried (again).
+UNTRUE: dict[str, tuple[str, Callable[[], object], datetime]] = {
+    "revoked": ("the key was revoked", lambda: Key.update(revoked_at=NOON).execute(), SOON),
+    "rotated": ("the key was rotated", lambda: Key.update(rotated_at=NOON).execute(), SOON),
+    "another date": (
+        "the key has a new expiry date",
+        lambda: Key.update(expires_on=date(2026, 11, 27)).execute(),
+        SOON,
+    ),
+    "inactive": (
+        "the company is not active any more",
+        lambda: Company.update(deactivated_at=NOON).execute(),
+        SOON,
+    ),
+    "switched off": ("API Access is disabled", lambda: Integration.update(enabled_at=None).execute(), SOON),
+    "never switched on": ("API Access is disabled", lambda: Integration.update(code="other").execute(), SOON),
+    "expired": (  # where the company has moved to; in Oslo it is still the key's last day
+        "the key has expired meanwhile",
+        lambda: Company.update(time_zone="Pacific/Auckland").execute(),
+        datetime(2026, 11, 26, 12, tzinfo=UTC),
+    ),
+    "not told": (
+        "the recipient is not to be told any more",
+        lambda: User.update(deactivated_at=NOON).where(User.external_id == "ase").execute(),
+        SOON,
+    ),
+}
+# What became of it when it was tried first: the relay's word, how often it went once more by itself, and the tries.
+TRIED: dict[str, tuple[tuple[Word, ...], int, int]] = {
+    "for the first time": ((), 0, 0),
+    "after greylisting": (("450 rcpt",), 0, 1),
+    "after an answer that was cut": (("drop after dot",), 1, 1),
+}
 
 
 def send(
@@ -131,15 +167,24 @@ def test_every_kind_that_the_store_queues_can_be_written(empty_store: str) -> No
     }
 
 
-def test_what_stopped_being_true_is_not_sent(empty_store: str) -> None:
-    _, key = one_key_that_expires_in_three_days()
-    Key.update(revoked_at=NOON).where(Key.id == key.id).execute()  # a moment before hand-over, behind the queue's back
+@pytest.mark.parametrize("way", UNTRUE)
+@pytest.mark.parametrize("before", TRIED)
+def test_what_stopped_being_true_is_not_sent(empty_store: str, way: str, before: str) -> None:
+    one_key_that_expires_in_three_days()
+    script, resends, attempts = TRIED[before]
+    reason, happens, now = UNTRUE[way]
 
-    with smtp_server() as server:
-        send(server)
+    with smtp_server(*script) as server:
+        if script:
+            send(server)
+        waiting = Email.get()
+        happens()
+        send(server, now)
 
     mail = Email.get()
-    assert (mail.state, mail.reply, server.received) == ("withdrawn", "the key was revoked", [])
+    assert (waiting.state, waiting.resends, waiting.attempts) == ("queued", resends, attempts)
+    assert len(server.received) == resends  # what was cut off has come, and comes no more
+    assert (mail.state, mail.reply) == ("withdrawn", reason)
     assert [notice.state for notice in Notice.select()] == ["withdrawn", "withdrawn"]
 
 
