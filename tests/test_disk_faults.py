@@ -325,6 +325,18 @@ def test_a_store_on_a_shared_file_system_is_refused(magic: int, kind: str) -> No
     )
 
 
+def test_no_process_is_bound_to_a_store_on_a_shared_file_system(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, to_be_made = tmp_path / "there.db", tmp_path / "to-be-made.db"
+    there.touch()
+    monkeypatch.setattr(file_system, "magic_of", {there: 0x6969, tmp_path: 0x6969}.get)  # as the kernel says of NFS
+
+    for path in (there, to_be_made):
+        with pytest.raises(SettingsWrong, match=r"^The store .*\.db is on a shared file system \(NFS\), where SQLite"):
+            database.bind(str(path))
+
+
 @pytest.mark.parametrize("magic", [0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010])
 def test_a_disk_of_this_machine_is_taken(magic: int) -> None:
     file_system.check(magic, Path("/srv/keydesk.db"))  # ext4, xfs, btrfs, tmpfs, overlayfs, zfs, f2fs
