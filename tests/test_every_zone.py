@@ -17,7 +17,7 @@ from store.zones import ZoneInUse
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 BEGIN, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
-NIGHTLY = [(hour, minute) for hour in range(6) for minute in (0, 30)]
+NIGHTLY = [(hour, minute) for hour in range(6) for minute in (0, 30)] + [(hour, 0) for hour in range(6, 24)]
 CHOICES = Installation(vendor="Fjord Software")
 JOBS = {job.name: job for job in TIMETABLE}
 
@@ -98,7 +98,7 @@ def test_each_month_of_seven_years_is_due_once_and_in_order_in_every_zone_at_eve
     months = calendar.month_range("2024-01", "2030-12")
     for changes, zone in kinds.items():
         changing = {moment.astimezone(zone).strftime("%Y-%m") for moment, _ in changes[1:]}
-        for hour in range(6):
+        for hour in range(24):
             monthly = EachMonth(days_after=lambda _: 0)
             choices = Installation(vendor="Fjord Software", invoice_hour=hour)
             due = [monthly.due_at(month, zone, choices) for month in months]
