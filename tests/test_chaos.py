@@ -1,6 +1,6 @@
 """Is nothing lost, extra or doubled while workers are killed, stopped and lied to, clocks step and people act?
 
-Ten days and four calm ones, three workers, on SQLite and on PostgreSQL; `make torture` lives through years.
+Twenty-five days and four calm ones, three workers, on SQLite and on PostgreSQL; `make torture` lives through years.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from torture.chaos import Chaos, Chosen, is_unusual
+from torture.chaos import Chaos, Chosen
 from torture.flaws import handed_over_without_a_word
 from torture.ledger import Ledger, Row
+from torture.months import is_unusual
 from torture.oracle import Faults
 from torture.timeline import Measure
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+SOME_WEEKS = Measure(days=25, workers=3, keys=120)
 TEN_DAYS = Measure(days=10, workers=3, keys=40)
 
 
@@ -30,11 +32,12 @@ def tmp_path() -> Iterator[Path]:
 def test_what_is_owed_is_done_once_whoever_is_killed_and_whatever_the_relay_says(
     store_location: str, tmp_path: Path
 ) -> None:
-    result = Chaos(store_location, tmp_path, Chosen(7, TEN_DAYS)).run()
+    result = Chaos(store_location, tmp_path, Chosen(3, SOME_WEEKS)).run()
 
     assert result.faults.all == []
     assert min(result.kills, result.clock_steps, result.outages, result.downtimes, result.tally.cut) > 0
-    assert min(result.notices, result.markers, result.months, result.tally.mails) > 0
+    assert min(result.markers, result.months, result.refreshed, result.left_open, result.tally.mails) > 0
+    assert min(result.expired, *(result.notices[each] for each in ("mailed", "covered", "withdrawn"))) > 0
 
 
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)

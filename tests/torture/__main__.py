@@ -35,6 +35,7 @@ _VACUUMED = {
     "max_wal_senders": "0",
 }
 _SEEDS = (1, 2, 3)
+_FOUR_WORKERS = 3  # the seed of a year that has one more than the others
 _FLAWED = Chosen(3, Measure(days=60, workers=3, keys=120, kills_a_day=10, in_hand=0.8))
 _SHOWN = 20
 
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     results = []
     for seed in seeds:
         for backend in backends:
-            results.append(run(backend, replace(chosen, seed=seed)))
+            workers = 4 if given.all and seed == _FOUR_WORKERS else given.workers
+            results.append(run(backend, replace(chosen, seed=seed, measure=replace(measure, workers=workers))))
             _say(summary.row(results[-1]), *(f"  {text}" for text in results[-1].faults.all[:_SHOWN]))
     well = not any(result.faults.all for result in results)
     _say("", summary.LEGEND)

@@ -9,17 +9,20 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from jobs import letters, mail_preview
-from store import database, invoice_verify, mail_decisions
+from store import database, events, mail_decisions
 from store.database import run_sql, session
 from store.fields import seconds
-from torture import people, post_office, relay, timeline
+from store.rules.notices import EXPIRED
+from torture import months, people, post_office, relay, timeline
 from torture.chaos_worker import Flaw, Place
 from torture.conditions import Conditions
 from torture.handles import PUT_OUT, Handle, await_passes
@@ -63,8 +66,11 @@ class Result:
     downtimes: int = 0
     acts: int = 0
     runs: int = 0
-    notices: int = 0
+    notices: Counter[str] = field(default_factory=Counter)  # by state
+    expired: int = 0  # of those mailed, that tell of an expiry
     markers: int = 0
+    refreshed: int = 0
+    left_open: int = 0  # mails that were recorded as going when their worker died
     months: int = 0
     tally: Tally = field(default_factory=Tally)
     faults: Faults = field(default_factory=Faults)
@@ -100,9 +106,11 @@ class Chaos:
         self.seen: set[tuple[str, int]] = set()
         self.closed_up_to = 0  # the number of a run
         self.settled: set[int] = set()
-        self.heard_of: set[str] = set()  # mails of which the relay has heard before
+        self.cut: set[str] = set()  # mails that the relay has heard whole, and whose sender cannot know
         self.came: set[str] = set()  # those that it took, without their domain
         self.in_hand: set[str] = set()  # mails that a worker had as it was killed or stopped
+        self.left_open: set[str] = set()  # those of a killed one that were recorded as going, and not yet as taken
+        self.noted: tuple[int, str] | None = None  # an event's number and hash, as somebody keeps them elsewhere
         self.record_read = 0
         self.went_on = False
 
@@ -170,7 +178,7 @@ class Chaos:
         if passed:
             self._look()
         if any(each.state in {"dead", "stopped"} for each in passed):
-            self._meddle()
+            self._meddle("claimed")
         return any(each.state != "idle" or each.last.get("failed") for each in passed) or self._has_tries_left(passed)
 
     def _has_tries_left(self, passed: Sequence[Handle]) -> bool:
@@ -186,6 +194,9 @@ class Chaos:
             self.in_hand.update(post_office.in_hand(self.folder))
         if each.state == "dead":
             self.result.kills += 1
+            with session():
+                going = {row[0] for row in run_sql(_HANDING_OVER).fetchall()}
+            self.left_open |= going & set(post_office.last_in_hand(each.place.file("blown")))
             each.again_at = self.now + timedelta(seconds=int(self.chance.expovariate(1 / 3600)))
         elif each.state == "stopped":
             self.result.stops += 1
@@ -228,6 +239,7 @@ class Chaos:
             self._step_clock(what)
         elif what.kind == "look":
             self._settle()
+            self._meddle("queued")
         elif what.kind == "outage" and self.relay_up_at is None:
             self.result.outages += 1
             self.conditions.relay_is_open, self.relay_up_at = False, self.now + what.lasts
@@ -246,10 +258,12 @@ class Chaos:
             each.fuse = (f"{what.kind} in hand" if what.in_hand else what.kind, what.points)
             each.again_at = self.now + what.lasts
 
-    def _meddle(self) -> None:
-        """A worker has left mails lying that it had claimed, and somebody makes one of them untrue before its turn."""
+    def _meddle(self, state: str) -> None:
+        """Somebody makes one of the mails in that state untrue before its turn: of those that a worker had `claimed`
+        and has left lying, or of those that wait.
+        """
         with session():
-            told = [row[0] for row in run_sql(_CLAIMED).fetchall()]
+            told = [row[0] for row in run_sql(_TOLD, (state,)).fetchall()]
         if told:
             self.people.make_untrue(self.chance.choice(told), self.chance, self.now)
 
@@ -267,6 +281,8 @@ class Chaos:
         for each in self.handles:
             self.right_at[each.place.slot] = each.again_at = self.now
             each.fuse = PUT_OUT
+        with session():
+            self.noted = run_sql("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
         self.people.switch_everybody_on(self.now)
 
     def _settle(self) -> None:
@@ -327,11 +343,12 @@ class Chaos:
             if each.is_cut and not each.took:
                 self.oracle.cut_short(each)
             if each.took:
-                is_cut = each.mail.partition("@")[0] in self.in_hand  # so that it goes once more as it was
-                is_excused = self.went_on or skewed or each.mail in self.heard_of or is_cut
-                self.oracle.told(each, is_excused=is_excused, is_cut=is_cut)
+                is_cut = each.mail.partition("@")[0] in self.in_hand
+                is_same = is_cut or each.mail in self.cut  # it goes once more as it was, if any of it is true
+                self.oracle.told(each, is_excused=self.went_on or skewed, is_same=is_same, is_cut=is_cut)
                 self.came.add(each.mail.partition("@")[0])
-            self.heard_of.add(each.mail)
+            if each.is_cut:
+                self.cut.add(each.mail)
 
     def _check(self) -> None:
         self.oracle.at(self.now)
@@ -341,59 +358,30 @@ class Chaos:
             self.ledger.check(rows, self.now)
             found = {(name, date.fromisoformat(night)): state for name, night, state in run_sql(_MARKERS).fetchall()}
             self.oracle.check_markers(found, self.ledger.well)
-            self._check_months()
+            self._check_refreshed()
+            self.result.months = months.check(self.oracle.zones, self.oracle.faults)
+            self._check_notices()
+            fault = events.verify(self.noted).fault
+            self.oracle.faults.lost += [f"audit log: {fault}"] if fault is not None else []
             mails = post_office.outbox()
-            self.result.notices = run_sql("SELECT count(*) FROM notice").fetchone()[0]
         heard, _ = relay.read(self.record, 0)
-        post = PostOffice(mails, heard, self.settled, self.folder, self.oracle.faults)
+        post = PostOffice(mails, heard, self.settled, self.left_open, self.folder, self.oracle.faults)
         self.result.tally = post.check(self.model.mails, self.now)
         self.result.runs, self.result.markers, self.result.acts = len(rows), len(found), self.people.acted
         database.dispose()
 
-    def _check_months(self) -> None:
-        """Every month that is over is final once, and what was invoiced is what the facts give.
+    def _check_refreshed(self) -> None:
+        lines = (path.read_text(encoding="ascii").splitlines() for path in self.folder.glob("refreshed-*"))
+        done = Counter(chain.from_iterable(lines))
+        self.oracle.check_refreshed(done)
+        self.result.refreshed = len(done)
 
-        One that came out far above the months before it waits for a person, one without a price list for that; neither
-        is lost.
-        """
-        faults = self.oracle.faults
-        text = "SELECT company_id, month, state, error FROM invoice_month WHERE revision = 1"
-        months = {(company_id, month): told for company_id, month, *told in run_sql(text).fetchall()}
-        self.result.months = len(months)
-        final = {
-            (company_id, month)
-            for (company_id, month), (state, error) in months.items()
-            if state == "final"
-            or (state == "parked" and error.startswith("No price list API in USD is in force"))
-            or (state == "held" and is_unusual(_lines(company_id), month))
-        }
-        for name, companies in self.oracle.zones.items():
-            done = {row[0] for row in run_sql(_FINAL_RUNS, (name,)).fetchall()}
-            for company in companies:
-                for month in done - {month for of, month in final if of == company.id}:
-                    faults.lost.append(f"month {month} of {company.name}: {months.get((company.id, month))}")
-        for month in sorted({month for _, month in months}):
-            for drift in invoice_verify.verify(month):
-                faults.extra.append(f"invoice of {drift}")
-
-
-def is_unusual(lines: Mapping[tuple[str, str], int], month: str) -> bool:
-    """Whether a line is more than ten times what it was, as the middle of those of three months before that had it.
-
-    `lines` are amounts by the line's key and its month.
-    """
-    begun = date.fromisoformat(f"{month}-01")
-    before = [f"{begun - timedelta(days=days):%Y-%m}" for days in (15, 45, 75)]
-
-    def is_far_above(line: str) -> bool:
-        was = sorted(lines[line, each] for each in before if (line, each) in lines)
-        return len(was) >= 2 and lines[line, month] > 10 * was[(len(was) - 1) // 2] > 0
-
-    return any(is_far_above(line) for line, of in lines if of == month)
-
-
-def _lines(company_id: int) -> dict[tuple[str, str], int]:
-    return {(line, of): net for line, of, net in run_sql(_LINES, (company_id,)).fetchall()}
+    def _check_notices(self) -> None:
+        rows = run_sql("SELECT key_id, expires_on, threshold, recipient, state FROM notice").fetchall()
+        self.oracle.check_covered({(row[0], date.fromisoformat(row[1]), *row[2:4]) for row in rows})
+        self.result.notices = Counter(row[4] for row in rows)
+        self.result.expired = sum(row[2] == EXPIRED and row[4] == "mailed" for row in rows)
+        self.result.left_open = len(self.left_open)
 
 
 @cache
@@ -423,9 +411,10 @@ _FINAL = """
 """
 _FAILED = "SELECT id, company_id, night FROM refresh_marker WHERE state = 'failed' AND night >= ?"
 _MARKERS = "SELECT c.external_id, m.night, m.state FROM refresh_marker m JOIN company c ON c.id = m.company_id"
-_FINAL_RUNS = "SELECT period FROM run WHERE job = 'invoice-final' AND scope = ? AND state = 'done'"
-_LINES = "SELECT line_key, month, net_minor FROM invoice_line WHERE company_id = ? AND revision = 1"
-_CLAIMED = """
+_HANDING_OVER = """
+    SELECT message_id FROM email WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
+"""
+_TOLD = """
     SELECT DISTINCT n.key_id FROM email e JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'
-     WHERE e.state = 'claimed' ORDER BY n.key_id
+     WHERE e.state = ? ORDER BY n.key_id
 """

@@ -5,7 +5,7 @@ had to happen it reckons with the pure rules from its own model of the world.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -142,16 +142,21 @@ class Oracle:
                 for notice in self._fitting(self._key(label), heard):
                     notice.unsure = True
 
-    def told(self, heard: Heard, *, is_excused: bool, is_cut: bool) -> None:
+    def told(self, heard: Heard, *, is_excused: bool, is_same: bool, is_cut: bool) -> None:
         """A mailbox got a mail for the first time. `is_excused`: its sender had asked before whether it is true.
 
-        `is_cut`: its sender ended or was stopped before it had the answer, so that it does not know.
+        `is_same`: it may have come before, and goes as it was then while any of it is true. `is_cut`: its sender ended
+        or was stopped before it had the answer, so that it does not know.
         """
         if heard.kind not in _DIGESTS or heard.mail in self.told_mails:
             return
         self.told_mails.add(heard.mail)
+        expired = heard.kind == "key_expired"
+        true = [label for label in heard.labels if self._is_true(self._key(label), heard.recipient, expired=expired)]
+        if is_same and not (true or is_excused or is_cut):
+            self.faults.extra.append(f"{heard.kind} to {heard.recipient} ({heard.mail}): none of it was true any more")
         for label in heard.labels:
-            self._tell(self._key(label), heard, is_excused=is_excused, is_cut=is_cut)
+            self._tell(self._key(label), heard, is_excused=is_excused or is_same, is_cut=is_cut)
 
     # What it means
 
@@ -285,6 +290,27 @@ class Oracle:
             always_on = any(begin <= since and end is None for begin, end in company.spans)
             if wanted == "due" and state == "missed" and had_time and always_on:
                 self.faults.lost.append(f"refresh of {each[0]} for {each[1]}")
+
+    def check_refreshed(self, done: Counter[str]) -> None:
+        """What was reported done, and taken for it, by company and night."""
+        self.faults.extra.extend(f"refresh of {each}, done {times} times" for each, times in done.items() if times > 1)
+
+    def check_covered(self, found: set[tuple[int, date, int, str]]) -> None:
+        """Whoever was told of a tighter threshold owes the wider one to nobody: the store's notices say so.
+
+        They are key, expiry date, threshold and address. Both are written in one transaction, so that who was told is
+        known for sure to have been written down.
+        """
+        for key in self.model.every_key():
+            abouts = self.notices.get(key.id, {})
+            told = {(about[0], about[2]): about[1] for about, each in sorted(abouts.items()) if each.state == "told"}
+            for about, notice in abouts.items():
+                expires_on, threshold, address = about
+                tighter = told.get((expires_on, address), threshold)
+                if notice.state == "covered" and tighter < threshold and (key.id, *about) not in found:
+                    self.faults.lost.append(
+                        f"notice {threshold} about {key.label} ({expires_on}) to {address}: covered"
+                    )
 
 
 def _is_due(company: CompanyFact, at: datetime) -> bool:

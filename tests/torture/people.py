@@ -136,7 +136,10 @@ class People:
     def make_untrue(self, key_id: int, chance: random.Random, now: datetime) -> None:
         """Do something about one key of which somebody is just being told."""
         key = next(each for each in self.model.every_key() if each.id == key_id)
-        if key.works(now) and chance.random() < 0.5:
+        drawn = chance.random()
+        if drawn < 0.2 and key.company.enabled_at is not None:
+            self._try(lambda: self._save(key.company, now, enabled=False))
+        elif drawn < 0.6 and key.works(now):
             self._try(lambda: self._revoke_one(key, now))
         else:
             self._try(lambda: self._edit_one(key, chance, now))

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ _OF_ACTS = {"key_created", "key_expiry_changed", "key_rotated", "key_revoked", "
 _TOLD_LATER = {"invoice_lines", "sandbox_failed"}
 _MAY_FALL = {"key_expiring", "key_expired", "sandbox_failed", "sandbox_stale"}  # useless or untrue after a while
 _SOON = timedelta(hours=8)
+_IN_THE_RECORD = "The record of what was sent says that a relay took it; it was not sent again."
 SOME_TIME = instant(0)  # of a mail that a worker comes to owe by its own clock
 
 
@@ -68,10 +70,22 @@ def _mail(row: Any) -> Mail:
 
 
 class PostOffice:
-    """Holds the outbox against what the relay has heard. `settled` are the mails that a person found ambiguous."""
+    """Holds the outbox against what the relay has heard.
 
-    def __init__(self, mails: list[Mail], heard: list[Heard], settled: set[int], folder: Path, faults: Faults) -> None:
-        self.mails, self.settled, self.faults, self.tally = mails, settled, faults, Tally()
+    `settled` are the mails that a person found ambiguous, `left_open` those that a dead worker had recorded as going.
+    """
+
+    def __init__(
+        self,
+        mails: list[Mail],
+        heard: list[Heard],
+        settled: set[int],
+        left_open: set[str],
+        folder: Path,
+        faults: Faults,
+    ) -> None:
+        self.mails, self.settled, self.left_open = mails, settled, left_open
+        self.faults, self.tally = faults, Tally()
         self.heard: dict[str, list[Heard]] = defaultdict(list)
         self.may_be_cut: Counter[str] = Counter()  # addresses: the connection went before it was known which mail
         for each in heard:
@@ -135,6 +149,8 @@ class PostOffice:
         may_be = self.in_hand[mail.mail] or self.may_be_cut[mail.recipient] or mail.id in self.too_slow
         if cut and not held:
             self.faults.misjudged.append(f"{name}: its answer was cut, and it was not held for ambiguous")
+        if mail.mail in self.left_open and not held and not _is_in_the_record(mail):
+            self.faults.misjudged.append(f"{name}: a dead worker had it in its hands, and it was never ambiguous")
         if sum(each.took and not each.is_lie for each in heard) > 1 and not held:
             self.faults.misjudged.append(f"{name}: it came twice, and was never held for ambiguous")
         if held and not cut and not may_be:
@@ -145,13 +161,25 @@ def _said(each: tuple[str, str, str, datetime]) -> str:
     return f"{each[0]} to {each[1]} about {each[2] or 'the company'} of {each[3]:%F %T}"
 
 
+def _is_in_the_record(mail: Mail) -> bool:
+    """Whether the file beside a SQLite store knew, after its worker's end, that the relay has taken it."""
+    return mail.state == "sent" and mail.reply == _IN_THE_RECORD
+
+
 def in_hand(folder: Path) -> list[str]:
     """The mails that a worker had between hand-over and answer as it was killed or stopped."""
-    found = []
-    for path in sorted(folder.glob("blown-*")):
-        for line in path.read_text(encoding="ascii").splitlines():
-            found += [mail.partition("@")[0] for mail in json.loads(line)["in_hand"]]
-    return found
+    lines = (path.read_text(encoding="ascii").splitlines() for path in sorted(folder.glob("blown-*")))
+    return [mail for line in chain.from_iterable(lines) for mail in _of(line)]
+
+
+def last_in_hand(blown: Path) -> list[str]:
+    """Those of one worker when that happened to it last."""
+    lines = blown.read_text(encoding="ascii").splitlines() if blown.exists() else []
+    return _of(lines[-1]) if lines else []
+
+
+def _of(line: str) -> list[str]:
+    return [mail.partition("@")[0] for mail in json.loads(line)["in_hand"]]
 
 
 def _too_slow(folder: Path) -> set[int]:

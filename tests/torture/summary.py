@@ -37,7 +37,7 @@ def row(result: Result) -> str:
     measure = chosen.measure
     values = (
         result.backend, chosen.seed, measure.days, measure.keys, measure.workers, result.passes, result.kills,
-        result.stops, result.clock_steps, result.acts, result.runs, result.notices, tally.mails, tally.cut,
+        result.stops, result.clock_steps, result.acts, result.runs, result.notices.total(), tally.mails, tally.cut,
         tally.twice, len(faults.lost), len(faults.extra), len(faults.doubled), len(faults.misjudged),
         round(result.cpu_seconds), round(result.seconds),
     )  # fmt: skip
