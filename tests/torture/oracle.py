@@ -152,8 +152,7 @@ class Oracle:
             return
         self.told_mails.add(heard.mail)
         expired = heard.kind == "key_expired"
-        true = [label for label in heard.labels if self._is_true(self._key(label), heard.recipient, expired=expired)]
-        if is_same and not (true or is_excused or is_cut):
+        if is_same and not (is_excused or is_cut or self._is_any_true(heard, expired=expired)):
             self.faults.extra.append(f"{heard.kind} to {heard.recipient} ({heard.mail}): none of it was true any more")
         for label in heard.labels:
             self._tell(self._key(label), heard, is_excused=is_excused or is_same, is_cut=is_cut)
@@ -211,6 +210,9 @@ class Oracle:
             self.faults.doubled.append(f"{name}: by another mail before")
         elif not is_excused:
             self.faults.extra.append(f"{name}: never owed")
+
+    def _is_any_true(self, heard: Heard, *, expired: bool) -> bool:
+        return any(self._is_true(self._key(label), heard.recipient, expired=expired) for label in heard.labels)
 
     def _is_true(self, key: KeyFact, address: str, *, expired: bool) -> bool:
         today = calendar.local_day(self._now, key.company.zone)
