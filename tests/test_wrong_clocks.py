@@ -244,13 +244,17 @@ def a_mail_in_the_hands_of(host: Host, pid: int) -> Email:
     return mail
 
 
-def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_handed_over_by_it_alone(
-    empty_store: str,
-) -> None:
+def owe_a_mail_about_a_key() -> None:
     people = arrive()
     enable(people.nordlys, people.ase, now=LONG_AGO)
     Email.delete().execute()
     key_of(people.ase)
+
+
+def test_a_mail_that_a_clock_far_ahead_has_claimed_is_taken_by_the_next_and_handed_over_by_it_alone(
+    empty_store: str,
+) -> None:
+    owe_a_mail_about_a_key()
     half_an_hour = timedelta(minutes=30)
     (wrong,) = outgoing.claim("ahead", 1, half_an_hour, NOON + 6 * DAY)
 
@@ -368,10 +372,7 @@ def test_a_refresh_ends_before_another_machine_may_begin_it_whatever_two_clocks_
 def test_a_mail_whose_answer_takes_its_longest_is_not_taken_for_abandoned_by_another_clock_that_is_believed(
     empty_store: str,
 ) -> None:
-    people = arrive()
-    enable(people.nordlys, people.ase, now=LONG_AGO)
-    Email.delete().execute()
-    key_of(people.ase)
+    owe_a_mail_about_a_key()
     slow, fast = NOON, NOON + 2 * MINUTE
     (mail,) = outgoing.claim("slow", 1, delivery.LEASE, slow)
 
