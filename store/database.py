@@ -7,9 +7,10 @@ change takes `writing()`.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread, get_ident
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +32,7 @@ LOCK_WAIT_SECONDS = 10
 _gate: WriteGate | None = None
 _location = ""
 _lock_wait_seconds = LOCK_WAIT_SECONDS
+_in_session: dict[int, Any] = {}  # thread -> the connection of its session
 
 
 def bind(location: str, *, password: str | None = None, lock_wait_seconds: int = LOCK_WAIT_SECONDS) -> None:
@@ -78,11 +80,21 @@ def session() -> Iterator[None]:
         yield
         return
     with explained():
-        db.connect()
+        _connect()
         try:
             yield
         finally:
-            db.close()  # where `let_go` has not done it before
+            _close()  # where `let_go` has not done it before
+
+
+def _connect() -> None:
+    db.connect()
+    _in_session[get_ident()] = db.connection()  # type: ignore[no-untyped-call]
+
+
+def _close() -> None:
+    _in_session.pop(get_ident(), None)
+    db.close()
 
 
 @contextmanager
@@ -359,41 +371,42 @@ def _url_options(query: str) -> dict[str, str]:
     return options
 
 
-def interrupter() -> Callable[[], None]:
-    """What stops, from another thread, the statement that this thread's connection runs. Needs a session.
+def interrupt() -> None:
+    """Stop the statements that other threads run in their sessions; it waits for none of them.
 
-    SQLite ends it within microseconds, PostgreSQL by a request over the network, for whose answer some seconds are
-    waited. What does not run is not harmed.
+    SQLite ends them within microseconds, PostgreSQL by a request over the network. What does not run is not harmed.
     """
-    connection: Any = db.connection()  # type: ignore[no-untyped-call]
-    # Not `cancel`: libpq waits in it for a server that hangs, and no other thread of this process goes on meanwhile.
-    stop = getattr(connection, "interrupt", None) or partial(connection.cancel_safe, timeout=2)
+    for thread, connection in list(_in_session.items()):
+        if thread != get_ident():  # each by itself: a server that hangs answers none
+            Thread(target=_stop, args=(connection,), name="interrupt", daemon=True).start()
 
-    def interrupt() -> None:
-        with suppress(Exception):
-            stop()
 
-    return interrupt
+def _stop(connection: Any) -> None:
+    with suppress(Exception):
+        if backend() == "sqlite":
+            connection.interrupt()
+        else:  # not `cancel`: libpq waits in it for a server that hangs, and no other thread goes on meanwhile
+            connection.cancel_safe(timeout=2)
 
 
 def let_go() -> None:
     """Close this thread's connection, which may be broken; whoever takes `session()` next opens another one."""
     if not db.in_transaction():
-        db.close()
+        _close()
 
 
 def renew() -> None:
     """Another connection for the session that this thread has open, whose own may be broken."""
     if not db.in_transaction():
-        db.close()
+        _close()
         with explained():
-            db.connect()
+            _connect()
 
 
 def dispose() -> None:
     """Close this process's connections; a child that was forked, and a test that ends, begin anew."""
     if not db.is_closed():
-        db.close()
+        _close()
     close_all = getattr(_proxy.obj, "close_all", None)
     if close_all is not None:
         close_all()

@@ -7,7 +7,6 @@ in the middle, the books are right in the end.
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import partial
 
 from cast import LONG_AGO, NOON, arrive, enable, key_of
 from peewee import QueryEvent
@@ -17,6 +16,7 @@ from worker_log import Said
 from jobs import queues
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
+from jobs.process import Process
 from jobs.schedule import TIMETABLE
 from jobs.smtp_session import SmtpSession
 from jobs.worker import Worker
@@ -45,22 +45,22 @@ class FaultWorld:
         log = JsonLog(self.said, clock=self.clock)
         mails = queues.mails(lambda: kind("localhost", relay.port, tls="none"), sender, log)
         self.worker = Worker(queues={"mails": mails}, clock=self.clock, log=log, timetable=JOBS, version="0.1.0")
+        self.process = Process(self.worker)
         with session():
             people = arrive()
             enable(people.nordlys, people.ase, now=LONG_AGO)
             for number in range(1, days + 1):
                 key_of(people.ase, expires_on=TODAY + (number + 14) * DAY, environment="all", now=LONG_AGO)
             Email.delete().execute()
-            self.worker._begin(self.now)
+            self.worker.begin(self.now)
 
     def clock(self) -> datetime:
         return self.now
 
     def beats(self) -> None:
         """Each beat once, as the heartbeat calls them."""
-        self.worker._beat("work", self.worker._work)
-        self.worker._beat("tick", self.worker._tick)
-        self.worker._beat("mails", partial(self.worker._empty, "mails", self.clock))
+        for name in ("work", "tick", "mails"):
+            self.process.beat(name)
 
     def next_day(self) -> None:
         """Noon of the day after."""

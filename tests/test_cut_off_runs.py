@@ -10,6 +10,7 @@ from worker_log import Said
 
 from jobs.json_log import JsonLog
 from jobs.periods import EachDay
+from jobs.process import Process
 from jobs.schedule import Job, Slices
 from jobs.worker import Worker
 from store import runs
@@ -56,12 +57,13 @@ class Beats:
         ]
         log = JsonLog(self.said, clock=lambda: self.now)
         self.worker = Worker(clock=lambda: self.now, log=log, timetable=jobs, version="0.1.0")
+        self.process = Process(self.worker)
         with session():
             arrive()
-            self.worker._begin(self.now)
+            self.worker.begin(self.now)
 
     def beat(self) -> None:
-        self.worker._beat("work", self.worker._work)
+        self.process.beat("work")
         self.now += A_BEAT
 
     def after_a_beat(self) -> dict[str, RunRow]:

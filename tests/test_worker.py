@@ -154,8 +154,8 @@ def test_the_lease_of_a_long_run_is_extended_between_its_slices(empty_store: str
 
     job = Job("long", "Each day, for long.", "all", EachDay(hour=lambda _: 1), "latest", slices=long)
     beating = worker(job, clock=lambda: NOON + next(minutes) * timedelta(minutes=1))
-    beating._begin(NOON)
-    beating._work()
+    beating.begin(NOON)
+    beating.work()
 
     assert Run.get().state == "done"
     assert Run.get().rows == 6
@@ -262,7 +262,7 @@ def test_a_worker_that_ends_holds_no_mail_that_a_beat_has_left_in_its_hands(empt
     )
     half_an_hour = timedelta(minutes=30)
     ending = worker()
-    ending._begin(NOON)
+    ending.begin(NOON)
     for mail in outgoing.claim(ending.name, 3, half_an_hour, NOON):
         outgoing.handing_over(mail.id, ending.name, half_an_hour, NOON)
     key_of(people.ase, label="another")

@@ -20,7 +20,7 @@ from cast import LONG_AGO, NOON, arrive, enable, key_of
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
-from store import marking, runs, workers
+from store import database, marking, runs, workers
 from store.tables import Company, Email, RefreshMarker, Setting, User
 
 HERE = Path(__file__).parent
@@ -197,6 +197,26 @@ def test_a_process_that_is_stopped_in_the_middle_of_a_long_statement_interrupts_
     (slow,) = runs.listed(job="slow")
     assert (child.returncode, err, slow.state, slow.error) == (0, "", "due", None)
     assert [json.loads(line)["fact"] for line in out.splitlines()][-2:] == ["run.put-back", "worker.stopped"]
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_a_pass_that_ends_with_an_error_says_goodbye_and_holds_nothing(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, postgres: PostgresServer, store_location: str
+) -> None:
+    go_on = tmp_path / "go-on"
+    child = start(str(go_on), "--once")
+    until(child, "slow.slice", number=1)
+    mine = database.db.connection().info.backend_pid
+    keydesk = f"FROM pg_stat_activity WHERE application_name = 'keydesk' AND pid <> {mine}"
+    postgres.sql(f"SELECT pg_terminate_backend(pid, 5000) {keydesk}")
+    go_on.touch()
+    out, err = child.communicate(timeout=10)
+
+    (slow,) = runs.listed(job="slow")
+    (row,) = workers.listed()
+    assert (child.returncode, "StoreUnavailable" in err) == (1, True)
+    assert (slow.state, row.stopped_at is not None) == ("due", True)
+    assert json.loads(out.splitlines()[-1])["fact"] == "worker.stopped"
 
 
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)

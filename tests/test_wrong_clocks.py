@@ -16,6 +16,7 @@ from jobs import delivery, queues
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.periods import EachDay
+from jobs.process import Process
 from jobs.refresh_command import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
@@ -112,9 +113,10 @@ def test_a_machine_that_slept_for_a_week_catches_up_when_it_wakes(empty_store: s
 
 def beats(worker: Worker, begin: datetime) -> None:
     """Two beats of work, five seconds apart."""
+    process = Process(worker)
     for number in range(2):
         worker.clock = lambda number=number: begin + number * timedelta(seconds=5)  # type: ignore[misc]
-        worker._beat("work", worker._work)
+        process.beat("work")
 
 
 def test_a_clock_that_was_behind_when_the_worker_started_and_is_set_right_was_downtime(empty_store: str) -> None:
@@ -122,7 +124,7 @@ def test_a_clock_that_was_behind_when_the_worker_started_and_is_set_right_was_do
     worker().once(NOON)
     said = Said()
     late = worker(said)
-    late._begin(NOON - DAY)
+    late.begin(NOON - DAY)
 
     beats(late, NOON - DAY)
     beats(late, NOON + 10 * DAY)
@@ -137,7 +139,7 @@ def test_a_first_plan_after_ten_days_away_that_the_store_cuts_off_makes_no_leap_
     back = NOON + 10 * DAY
     said = Said()
     late = worker(said)
-    late._begin(back)
+    late.begin(back)
 
     def fail_once(event: QueryEvent) -> None:
         if event.sql.strip().startswith("INSERT INTO run "):
@@ -156,7 +158,7 @@ def test_a_clock_that_leaps_after_a_plan_that_came_to_its_end_is_held_beat_after
     arrive()
     said = Said()
     tea = worker(said)
-    tea._begin(NOON)
+    tea.begin(NOON)
 
     beats(tea, NOON)
     beats(tea, NOON + 10 * DAY)

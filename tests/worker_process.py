@@ -17,11 +17,12 @@ from jobs import queues
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog, utc_now
 from jobs.periods import EachDay
+from jobs.process import Patience, Process
 from jobs.queues import Queue
 from jobs.sandbox_refresh import Command
 from jobs.schedule import TIMETABLE, Job
 from jobs.smtp_session import SmtpSession
-from jobs.worker import Patience, Worker
+from jobs.worker import Worker
 from store import database
 from store.database import writing
 from store.runs import RunRow
@@ -75,7 +76,8 @@ def main() -> int:
     timetable = TIMETABLE if given.slow is None else (*TIMETABLE, slow(given.slow, log))
     worker = Worker(queues=queues_of(given, log), clock=clock, log=log, timetable=timetable, version="0.1.0")
     patience = Patience(*(timedelta(seconds=each) for each in given.patience))
-    return worker.serve_once(patience) if given.once else worker.serve(patience)
+    process = Process(worker, patience)
+    return process.serve_once() if given.once else process.serve()
 
 
 if __name__ == "__main__":

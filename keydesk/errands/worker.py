@@ -9,6 +9,7 @@ from jobs import queues
 from jobs.delivery import Sender
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
+from jobs.process import Process
 from jobs.queues import Queue
 from jobs.refresh_command import Command
 from jobs.worker import Worker, simulate
@@ -48,8 +49,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         simulate(worker, given.clock_from, timedelta(days=days), timedelta(minutes=minutes))
         return 0
     if given.once:
-        return worker.serve_once()
-    return worker.serve(begin=begin)
+        return Process(worker).serve_once()
+    return Process(worker).serve(begin)
 
 
 def _refuse_what_does_not_go_together(given: argparse.Namespace) -> None:
