@@ -159,16 +159,16 @@ def test_a_worker_whose_store_is_gone_says_so_and_is_started_anew_when_that_last
 
 
 _IMPATIENT = """
-from jobs import watch, worker
+from jobs import process, watch
 from keydesk.command import main
 
-worker.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 4.0  # seconds
+process.TICK_SECONDS, watch.SILENT_AFTER = 0.1, 4.0  # seconds
 main(["worker"])
 """
 
 _IDLE = """
 from apscheduler.executors.pool import ThreadPoolExecutor
-from jobs import watch, worker
+from jobs import watch
 from keydesk.command import main
 
 watch.NEVER_BEGUN_AFTER = 2  # seconds
@@ -193,6 +193,6 @@ from jobs import watch, worker
 from keydesk.command import main
 
 watch.FROZEN_AFTER = 1  # seconds
-worker.Worker._tick = lambda self: threading.Event().wait()
+worker.Worker.tick = lambda self, now: threading.Event().wait()
 main(["worker"])
 """
