@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from jobs import lifeline
 from jobs.schedule import Job
 from store import clock_seen, installation, runs, zones
 from store.fields import instant
@@ -24,9 +25,16 @@ Verdict = Literal["believed", "back", "leap", "apart"]
 
 
 def judge(
-    now: datetime, previous: datetime | None, max_seen: datetime | None, server: datetime | None = None
+    now: datetime,
+    previous: datetime | None,
+    max_seen: datetime | None,
+    server: datetime | None = None,
+    lived: timedelta = timedelta(),
 ) -> Verdict:
     """Whether a clock is to be believed. `previous` is what this process believed last, None until it has once.
+
+    `lived` is how long that is ago by what nobody sets: a store that was away for ten days, or a machine that slept as
+    long, makes no leap.
 
     One that is far from that of the store's server is wrong whatever else is so: by it, what others hold would look
     abandoned, or what it holds itself to them. A clock that is behind what was believed plans nothing. One that leaps
@@ -38,7 +46,7 @@ def judge(
         return "believed"
     if now < max_seen - APART:
         return "back"
-    if previous is not None and now - max_seen > FARTHEST_LEAP:
+    if previous is not None and now - max_seen - lived > FARTHEST_LEAP:
         return "leap"
     return "believed"
 
@@ -99,20 +107,31 @@ class _Unplanned:
 class Planner:
     """Plans for one process. It remembers for an hour what it has planned, so that most passes ask the store little."""
 
-    def __init__(self, timetable: Sequence[Job], server_clock: ServerClock = lambda: None) -> None:
+    def __init__(
+        self,
+        timetable: Sequence[Job],
+        server_clock: ServerClock = lambda: None,
+        elapsed: Callable[[], float] = lifeline.seconds,
+    ) -> None:
         self.timetable = timetable
         self.server_clock = server_clock
+        self.elapsed = elapsed  # seconds since any one moment
         self.previous: datetime | None = None  # the instant of the last plan that was believed and came to its end
+        self._previous_at = elapsed()
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     def verdict(self, now: datetime) -> Verdict:
         """Whether the clock is to be believed at this instant, whatever the last plan found."""
-        return judge(now, self.previous, clock_seen.latest(), self.server_clock())
+        return self._judge(now, clock_seen.latest())
+
+    def _judge(self, now: datetime, seen: datetime | None) -> Verdict:
+        lived = timedelta(seconds=self.elapsed() - self._previous_at)
+        return judge(now, self.previous, seen, self.server_clock(), lived)
 
     def plan(self, now: datetime) -> Plan:
         """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""
         seen = clock_seen.latest()
-        verdict = judge(now, self.previous, seen, self.server_clock())
+        verdict = self._judge(now, seen)
         if self.previous is None or self.previous.hour != now.hour:
             self._planned.clear()  # a store that was restored may know less than this process
         if verdict in {"back", "apart"}:
@@ -125,7 +144,8 @@ class Planner:
         )
         if verdict == "believed":
             clock_seen.advance(now, seen)
-            self.previous = now  # not before the store knows it: a plan that was cut off would make downtime a leap
+            # Not before the store knows it: a plan that was cut off would make downtime a leap.
+            self.previous, self._previous_at = now, self.elapsed()
         return Plan(verdict, planned)
 
     def _unplanned(self, now: datetime, choices: Installation) -> list[_Unplanned]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from jobs import lifeline
 from jobs.json_log import JsonLog, said, utc_now
 from jobs.planning import Planner, ServerClock, Verdict
 from jobs.queues import Clock, Mails, Queue
@@ -47,7 +48,8 @@ class Pass:
 class Worker:
     """One worker. `clock` gives aware UTC instants; `queues` are emptied by name between the runs.
 
-    `server_clock` gives what the clock of the store's server says, None where there is none to compare with.
+    `server_clock` gives what the clock of the store's server says, None where there is none to compare with; `elapsed`
+    counts seconds as nobody can set them.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Worker:
         timetable: Sequence[Job] = TIMETABLE,
         version: str = "",
         server_clock: ServerClock = lambda: None,
+        elapsed: Callable[[], float] = lifeline.seconds,
     ) -> None:
         self.clock = clock
         self.on_move: Callable[[str], object] = lambda _beat: None  # is called when a beat has come further
@@ -67,7 +70,7 @@ class Worker:
         self.name = ""
         self._queues = dict(queues or {})
         self._jobs = {job.name: job for job in timetable}
-        self._planner = Planner(timetable, server_clock)
+        self._planner = Planner(timetable, server_clock, elapsed)
         self._verdict: Verdict = "believed"
         self._held: str | None = None  # since when the restored store is held
         self._stopping = threading.Event()

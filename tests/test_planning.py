@@ -56,6 +56,21 @@ def test_a_clock_is_judged(now: str, previous: str | None, max_seen: str | None,
     assert judge(at(now), at(previous) if previous else None, at(max_seen) if max_seen else None) == verdict
 
 
+@pytest.mark.parametrize(
+    ("lived", "verdict"),
+    [
+        (timedelta(0), "leap"),  # the clock was set
+        (timedelta(days=3), "leap"),  # the store was away for three days, and the clock was set
+        (timedelta(days=4), "believed"),
+        (timedelta(days=11), "believed"),  # the store was away for eleven days
+    ],
+)
+def test_what_a_process_has_lived_through_is_no_leap(lived: timedelta, verdict: Verdict) -> None:
+    before, now = at("2026-11-12T12:00"), at("2026-11-23T12:00")
+
+    assert judge(now, before, before, None, lived) == verdict
+
+
 DAILY = (JOBS["sandbox-refresh"],)
 
 

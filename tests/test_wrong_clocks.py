@@ -154,6 +154,20 @@ def test_a_first_plan_after_ten_days_away_that_the_store_cuts_off_makes_no_leap_
     assert ledger()[-1] == ("2026-12-03", "done")
 
 
+def test_a_store_that_was_away_for_ten_days_of_a_living_worker_was_downtime(empty_store: str) -> None:
+    arrive()
+    lived, said = [0.0], Said()
+    tea = Worker(timetable=[TEA], log=JsonLog(said), version="0.1.0", elapsed=lambda: lived[0])
+    tea.begin(NOON)
+
+    beats(tea, NOON)
+    lived[0] = 10 * 24 * 3600.0
+    beats(tea, NOON + 10 * DAY)
+
+    assert said.named("clock.judged") == []
+    assert [state for _, state in ledger()] == ["done", *["missed"] * 9, "done"]
+
+
 def test_a_clock_that_leaps_after_a_plan_that_came_to_its_end_is_held_beat_after_beat(empty_store: str) -> None:
     arrive()
     said = Said()

@@ -208,6 +208,7 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
         clock=clock,
         version="0.1.0",
         server_clock=lambda: place.conditions.now if place.own_machine else None,
+        elapsed=lambda: 0.0,  # all days pass within minutes
     )
     with fuse.watching(files=False):
         for line in orders:
