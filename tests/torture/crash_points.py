@@ -86,6 +86,7 @@ class Scenario:
     changes_tables: bool = False
     warm_up: Callable[[], object] = lambda: None  # once, in the process from which all others are forked
     is_set_up: bool = True  # False: there is nothing yet, not even a schema
+    beside: Callable[[World], None] = lambda _world: None  # puts what is no part of the store beside each fresh copy
 
 
 @dataclass
@@ -239,6 +240,7 @@ class _Trial:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             self.store = self.stores.fresh(self.scenario.name, self.folder)
+            self.scenario.beside(World(self.store, self.folder, FaultPoints()))
         return World(self.store, self.folder, points or FaultPoints())
 
     def _looked_at(self) -> Found:

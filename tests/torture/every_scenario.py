@@ -12,12 +12,22 @@ from pathlib import Path
 from postgres_server import PostgresServer
 
 from store import database, migrations
-from torture import crash_points, file_scenarios, people_scenarios, scenarios
+from torture import crash_points, file_scenarios, people_scenarios, refresher_scenarios, scenarios
 from torture.crash_points import HEADING, Result, Scenario
 from torture.stores import PostgresStores, SqliteStores
 
-SHORT = (*scenarios.SCENARIOS, *people_scenarios.SCENARIOS, *file_scenarios.SCENARIOS)
-EVERY = (*SHORT, *scenarios.MORE_SCENARIOS, *people_scenarios.MORE_SCENARIOS)
+SHORT = (
+    *scenarios.SCENARIOS,
+    *people_scenarios.SCENARIOS,
+    *file_scenarios.SCENARIOS,
+    *refresher_scenarios.SCENARIOS,
+)
+EVERY = (
+    *SHORT,
+    *scenarios.MORE_SCENARIOS,
+    *people_scenarios.MORE_SCENARIOS,
+    *refresher_scenarios.MORE_SCENARIOS,
+)
 _SET_UP = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 

@@ -1,11 +1,13 @@
 """Where a process can be killed: before every SQL statement, before whatever changes a file, and where it is told so.
 
 BEGIN and COMMIT are statements. The moment after one is the moment before the next point: in between nothing is changed
-outside the process. The end of an act is the last point.
+outside the process, but by a program that it has started and waits for, which goes on; so to wait is a point as well.
+The end of an act is the last one.
 """
 
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from peewee import SqliteDatabase
 _SYSTEM_CALLS = frozenset(
     {
         "open", "write", "pwrite", "writev", "sendfile", "fsync", "fdatasync", "rename", "replace", "link", "unlink",
-        "remove", "mkdir", "rmdir", "truncate", "ftruncate", "chmod", "fork_exec", "kill", "killpg",
+        "remove", "mkdir", "rmdir", "truncate", "ftruncate", "chmod", "fork_exec", "kill", "killpg", "waitpid",
     }
 )  # fmt: skip
 _FILE_METHODS = frozenset({"write", "flush", "truncate", "close"})
@@ -66,6 +68,19 @@ class FaultPoints:
                 connection.set_trace_callback(self._stated)
 
         SqliteDatabase._add_conn_hooks = watched
+        self._watch_other_files()
+
+    def _watch_other_files(self) -> None:
+        """What is opened with Python's own driver: a refresher's source and sandbox, which are no store."""
+        connect = sqlite3.connect
+
+        def watched(place: Any, *given: Any, **named: Any) -> Any:
+            connection = connect(place, *given, **named)
+            if place and self.is_watching:  # what has no name is gone with the process
+                connection.set_trace_callback(self._stated)
+            return connection
+
+        sqlite3.connect = watched
 
     def _stated(self, statement: str) -> None:
         if not statement.startswith("--"):  # a trigger's, which is part of the statement that set it off
@@ -74,6 +89,16 @@ class FaultPoints:
     def _watch_postgresql(self) -> None:
         for name in ("execute", "executemany"):
             setattr(psycopg.Cursor, name, self._watched(getattr(psycopg.Cursor, name)))
+        begin = psycopg.Connection.transaction
+
+        @contextmanager
+        def transaction(connection: Any, *given: Any, **named: Any) -> Iterator[Any]:
+            self.reach("BEGIN")
+            with begin(connection, *given, **named) as begun:
+                yield begun
+                self.reach("COMMIT")
+
+        psycopg.Connection.transaction = transaction
 
     def _watched(self, send: Any) -> Any:
         def watched(cursor: Any, statement: Any, *given: Any, **named: Any) -> Any:
