@@ -59,6 +59,74 @@ def user(number: int) -> Iterator[None]:
         os.setgroups(groups)
 
 
+def application(source: Path, user_id: int) -> sqlite3.Connection:
+    """What writes to the source by a log (WAL)."""
+    os.chown(source, user_id, user_id)
+    with user(user_id):
+        connection = sqlite3.connect(source, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("INSERT INTO customer VALUES ('b@b.example')")
+    return connection
+
+
+@as_root
+@pytest.mark.parametrize("may_write_beside_it", [True, False])
+def test_a_source_whose_log_would_be_made_for_another_user_is_left_alone(
+    sandbox: Path, may_write_beside_it: bool
+) -> None:
+    source = sandbox.parent.parent / "production.db"
+    os.chown(source.parent, 1001, 1001)
+    source.parent.chmod(0o777 if may_write_beside_it else 0o755)
+    application(source, 1001).close()
+    for path in (sandbox.parent, sandbox):
+        os.chown(path, 65534, 65534)
+
+    with user(65534), pytest.raises(Refused) as refused:
+        refresh(sandbox)
+
+    assert str(refused.value) == (
+        f"{source} is in WAL mode and nobody has it open, so SQLite would make its log for this user (65534), and the "
+        "application could not write any more; nothing was touched. Refresh while the application has it open, or as "
+        "its user (1001)."
+    )
+    assert not list(source.parent.glob("production.db-*"))
+    application(source, 1001).close()
+
+
+@as_root
+def test_a_source_that_its_application_has_open_is_copied_by_another_user_and_can_be_written_to_afterwards(
+    sandbox: Path,
+) -> None:
+    source = sandbox.parent.parent / "production.db"
+    os.chown(source.parent, 1001, 1001)
+    for path in (sandbox.parent, sandbox):
+        os.chown(path, 65534, 65534)
+    with closing(application(source, 1001)) as open_there:
+        with user(65534):
+            refresh(sandbox)
+        with user(1001):
+            open_there.execute("INSERT INTO customer VALUES ('c@b.example')")
+
+    with closing(sqlite3.connect(sandbox)) as connection:
+        emails = [email for (email,) in connection.execute("SELECT email FROM customer")]
+    assert [email.endswith("@masked.invalid") for email in emails] == [True, True]
+
+
+@as_root
+def test_a_source_that_nobody_has_open_is_copied_by_its_own_user_and_can_be_written_to_afterwards(
+    sandbox: Path,
+) -> None:
+    source = sandbox.parent.parent / "production.db"
+    for path in (source.parent, sandbox.parent, sandbox):
+        os.chown(path, 1001, 1001)
+    application(source, 1001).close()
+
+    with user(1001):
+        refresh(sandbox)
+
+    application(source, 1001).close()
+
+
 @as_root
 def test_owner_group_and_mode_stay_as_they_were(sandbox: Path) -> None:
     os.chown(sandbox, 65534, 1001)

@@ -1,6 +1,10 @@
-"""Who may use a file: owner, group, mode and access list, as those of the file that it is to replace."""
+"""Who may use a file: owner, group, mode and access list, as those of the file that it is to replace.
+
+And who may use the source afterwards: to read it must not lock its application out.
+"""
 
 import os
+import stat
 from pathlib import Path
 
 from store.errors import Refused
@@ -28,6 +32,33 @@ def give_as(file: Path, model: Path) -> None:
             f"{model} belongs to user {wanted.st_uid} and group {wanted.st_gid}, and this user may not give them the "
             f"file that comes in its place; nothing was changed. Run this as root, or once: {_mend(model, own, wanted)}"
         ) from None
+
+
+def require_no_log_of_ours(source: Path) -> None:
+    """Refused when SQLite would make the source's log for this user, and its application could not write to that.
+
+    In WAL mode whoever opens a file first makes a log and a `-shm` beside it, and one who only reads leaves them there.
+    Root's are given to the file's owner by SQLite itself.
+    """
+    source = source.resolve()  # where the log is
+    found, own = source.stat(), os.geteuid()
+    if own == 0 or source.with_name(source.name + "-shm").exists() or not _has_log(source):
+        return
+    place = source.parent.stat()
+    group = place.st_gid if place.st_mode & stat.S_ISGID else os.getegid()
+    by_group = (found.st_mode & stat.S_IWGRP) != 0
+    if own != found.st_uid or (by_group and group != found.st_gid) or not os.access(source.parent, os.W_OK):
+        raise Refused(
+            f"{source} is in WAL mode and nobody has it open, so SQLite would make its log for this user ({own}), and "
+            "the application could not write any more; nothing was touched. Refresh while the application has it open, "
+            f"or as its user ({found.st_uid})."
+        )
+
+
+def _has_log(source: Path) -> bool:
+    """Whether the file says of itself that it is in WAL mode (bytes 18 and 19, https://sqlite.org/fileformat2.html)."""
+    with source.open("rb") as file:
+        return file.read(20)[18:] == b"\x02\x02"
 
 
 def _mend(model: Path, own: os.stat_result, wanted: os.stat_result) -> str:

@@ -73,6 +73,7 @@ def _guard(source: Path, target: Path, rules: Rules) -> None:
     for place in (real, _previous(target)):  # both are written to
         if place == source.resolve() or (place.exists() and place.samefile(source)):
             raise Refused(f"{place} is the source itself; nothing was touched.")
+    access.require_no_log_of_ours(source)
     if not target.exists() and (log := left_log(target)):
         raise Refused(f"{log} is left of a sandbox that is gone, and would be read into the new one; move it away.")
 
