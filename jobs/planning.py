@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jobs import lifeline
 from jobs.schedule import Job
@@ -46,7 +46,7 @@ def judge(
         return "believed"
     if now < max_seen - APART:
         return "back"
-    if previous is not None and now - max_seen - lived > FARTHEST_LEAP:
+    if previous is not None and now - max(max_seen, min(previous, max_seen) + lived) > FARTHEST_LEAP:
         return "leap"
     return "believed"
 
@@ -104,6 +104,13 @@ class _Unplanned:
     are_older_due: bool = False  # which are given up, as the job only does the newest
 
 
+class _Believed(NamedTuple):
+    """The instant of the last plan that was believed and came to its end, and how far what nobody sets was then."""
+
+    at: datetime | None
+    elapsed: float  # seconds
+
+
 class Planner:
     """Plans for one process. It remembers for an hour what it has planned, so that most passes ask the store little."""
 
@@ -116,23 +123,23 @@ class Planner:
         self.timetable = timetable
         self.server_clock = server_clock
         self.elapsed = elapsed  # seconds since any one moment
-        self.previous: datetime | None = None  # the instant of the last plan that was believed and came to its end
-        self._previous_at = elapsed()
+        self._believed = _Believed(None, elapsed())
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     def verdict(self, now: datetime) -> Verdict:
         """Whether the clock is to be believed at this instant, whatever the last plan found."""
-        return self._judge(now, clock_seen.latest())
+        believed = self._believed  # before what the store knows, which a plan in another thread may move on meanwhile
+        return self._judge(now, believed, clock_seen.latest())
 
-    def _judge(self, now: datetime, seen: datetime | None) -> Verdict:
-        lived = timedelta(seconds=self.elapsed() - self._previous_at)
-        return judge(now, self.previous, seen, self.server_clock(), lived)
+    def _judge(self, now: datetime, believed: "_Believed", seen: datetime | None) -> Verdict:
+        lived = timedelta(seconds=self.elapsed() - believed.elapsed)
+        return judge(now, believed.at, seen, self.server_clock(), lived)
 
     def plan(self, now: datetime) -> Plan:
         """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""
-        seen = clock_seen.latest()
-        verdict = self._judge(now, seen)
-        if self.previous is None or self.previous.hour != now.hour:
+        previous, seen = self._believed.at, clock_seen.latest()
+        verdict = self._judge(now, self._believed, seen)
+        if previous is None or previous.hour != now.hour:
             self._planned.clear()  # a store that was restored may know less than this process
         if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
@@ -145,7 +152,7 @@ class Planner:
         if verdict == "believed":
             clock_seen.advance(now, seen)
             # Not before the store knows it: a plan that was cut off would make downtime a leap.
-            self.previous, self._previous_at = now, self.elapsed()
+            self._believed = _Believed(now, self.elapsed())
         return Plan(verdict, planned)
 
     def _unplanned(self, now: datetime, choices: Installation) -> list[_Unplanned]:

@@ -22,6 +22,7 @@ from jobs.watch import TICK_SECONDS, Watch
 from jobs.worker import Worker
 from store import database
 from store.database import session
+from store.errors import StoreUnavailable
 from store.rules.text import one_line
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -101,16 +102,19 @@ class Process:
         self._watch.begins("pass")
         over = threading.Event()
         threading.Thread(target=self._end_at_signal, args=(over,), name="signals", daemon=True).start()
-        status = 0
+        status, fault = 0, None
         try:
             status = int(worker.once(worker.clock(), worker.clock).failed > 0)
-        except Exception as error:
-            if not worker.is_stopping:
-                self._gives_back()
-                raise
-            self._log.failure("beat.failed", error, beat="pass")  # its statement was interrupted
-        worker.end(worker.clock())
-        over.set()
+        except Exception as error:  # noqa: BLE001 - it says goodbye whatever happened
+            fault = error
+        over.set()  # first: what may be interrupted is the pass, and not its goodbye
+        has_given_back = self._gives_back()
+        if fault is not None and not worker.is_stopping:
+            raise fault
+        if fault is not None:
+            self._log.failure("beat.failed", fault, beat="pass")  # its statement was interrupted
+        if not has_given_back:
+            os._exit(1)
         return status
 
     def _end_at_signal(self, over: threading.Event) -> None:
@@ -134,7 +138,10 @@ class Process:
 
         def give_back() -> None:
             try:
-                self._worker.end(self._worker.clock())
+                try:
+                    self._worker.end(self._worker.clock())
+                except StoreUnavailable:  # an interrupt that was meant for a beat may come late
+                    self._worker.end(self._worker.clock())
                 ended.append(True)
             except Exception as error:  # noqa: BLE001 - whatever it is
                 self._log.failure("worker.left-behind", error)

@@ -288,7 +288,8 @@ def _sqlite(path: Path, lock_wait_seconds: int) -> SqliteFile:
 def interrupt() -> None:
     """Stop the statements that other threads run in their sessions; it waits for none of them.
 
-    SQLite ends them within microseconds, PostgreSQL by a request over the network. What does not run is not harmed.
+    SQLite ends them within microseconds, PostgreSQL by a request over the network: one that comes late ends what runs
+    on that connection by then, and be it for somebody else who has it from the pool.
     """
     for thread, connection in list(_in_session.items()):
         if thread != get_ident():  # each by itself: a server that hangs answers none
@@ -321,6 +322,7 @@ def dispose() -> None:
     """Close this process's connections; a child that was forked, and a test that ends, begin anew."""
     if not db.is_closed():
         _close()
+    _in_session.clear()  # of the parent's threads
     close_all = getattr(_proxy.obj, "close_all", None)
     if close_all is not None:
         close_all()

@@ -71,6 +71,13 @@ def test_what_a_process_has_lived_through_is_no_leap(lived: timedelta, verdict: 
     assert judge(now, before, before, None, lived) == verdict
 
 
+def test_what_another_process_believed_meanwhile_is_not_lived_through_once_more() -> None:
+    mine, anothers, now = at("2026-11-09T12:00"), at("2026-11-12T12:00"), at("2026-11-23T12:00")
+
+    assert judge(now, mine, anothers, None, timedelta(days=4)) == "leap"
+    assert judge(now, mine, anothers, None, timedelta(days=7)) == "believed"
+
+
 DAILY = (JOBS["sandbox-refresh"],)
 
 

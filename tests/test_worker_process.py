@@ -220,6 +220,25 @@ def test_a_pass_that_ends_with_an_error_says_goodbye_and_holds_nothing(
 
 
 @pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_the_goodbye_of_a_pass_that_was_told_to_stop_is_not_interrupted(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, postgres: PostgresServer, store_location: str
+) -> None:
+    child = start(str(tmp_path / "never"), "--once", "--patience", "0.3", "5", "5")
+    until(child, "slow.slice", number=1)
+    with psycopg.connect(store_location) as other:
+        other.execute("SELECT id FROM run WHERE job = 'slow' FOR UPDATE")
+        child.send_signal(signal.SIGTERM)
+        wait_for(lambda: bool(postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted")))
+        with pytest.raises(subprocess.TimeoutExpired):  # until long after what its patience is
+            child.wait(0.6)
+    child.communicate(timeout=10)
+
+    (slow,) = runs.listed(job="slow")
+    assert (child.returncode, slow.state, slow.owner) == (0, "due", None)
+    assert [row.stopped_at is not None for row in workers.listed()] == [True]
+
+
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
 def test_a_process_that_is_stopped_while_it_starts_at_a_postgresql_that_hangs_ends_at_once(
     start: Callable[..., subprocess.Popen[str]], postgres: PostgresServer, store_location: str
 ) -> None:

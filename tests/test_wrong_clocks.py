@@ -168,6 +168,20 @@ def test_a_store_that_was_away_for_ten_days_of_a_living_worker_was_downtime(empt
     assert [state for _, state in ledger()] == ["done", *["missed"] * 9, "done"]
 
 
+def test_what_a_worker_has_lived_through_before_its_last_plan_makes_no_leap_believed(empty_store: str) -> None:
+    arrive()
+    lived, said = [0.0], Said()
+    tea = Worker(timetable=[TEA], log=JsonLog(said), version="0.1.0", elapsed=lambda: lived[0])
+    tea.begin(NOON)
+
+    for day in range(11):
+        lived[0] = day * 24 * 3600.0
+        beats(tea, NOON + day * DAY)
+    beats(tea, NOON + 20 * DAY)
+
+    assert [fact["verdict"] for fact in said.named("clock.judged")] == ["leap"]
+
+
 def test_a_clock_that_leaps_after_a_plan_that_came_to_its_end_is_held_beat_after_beat(empty_store: str) -> None:
     arrive()
     said = Said()
