@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from store.rules.text import one_line
+
 _FULL: Final = "The disk of the store {where} is full; nothing was changed. Free some space and try again."
 _BROKEN: Final = (
     "The disk of the store {where} takes no more, or is broken; nothing was changed. "
@@ -26,6 +28,16 @@ _LOCKED: Final = (
     "Close that program and try again."
 )
 _SILENT: Final = "PostgreSQL at {where} does not answer. Check that it runs and can be reached."
+_NO_HOST: Final = "No machine is known by the host's name in {where}. Check the name, and whether DNS can be reached."
+_NO_TLS: Final = "PostgreSQL at {where} offers no TLS, which `sslmode` demands. Set `ssl = on` in its postgresql.conf."
+_OTHER_NAME: Final = (
+    "The certificate of PostgreSQL at {where} is for another name. Name the host as its certificate does."
+)
+_NOT_LET_IN: Final = (
+    "PostgreSQL at {where} lets this user in from nowhere, or not from this machine. "
+    "Add a line for it to pg_hba.conf and reload."
+)
+_NOT_CONNECTED: Final = "PostgreSQL at {where} cannot be connected to: {words}"
 _LOGIN: Final = "PostgreSQL refused the login for {where}. Check the user and the password file."
 _NO_DATABASE: Final = "PostgreSQL has no such database: {where}. Create it (`createdb`) and run `keydesk init`."
 _NO_CONNECTION: Final = (
@@ -86,18 +98,22 @@ _WORDS: Final = (
         "{where} is not a sound SQLite store. Restore a backup (`keydesk backup` makes them).",
     ),
     ("disk i/o error", _BROKEN),  # what SQLite says of a quota and of a limit on a file's size, too
-    ("password authentication failed|no password supplied", _LOGIN),
+    ("authentication failed|no password supplied|not permitted to log in|role .* does not exist", _LOGIN),
+    (r"pg_hba\.conf", _NOT_LET_IN),
+    ("failed to resolve host|could not translate host name", _NO_HOST),
+    ("does not match host name", _OTHER_NAME),
+    ("server does not support ssl", _NO_TLS),
     ('database "[^"]*" does not exist', _NO_DATABASE),
     ("too many (clients|connections)|remaining connection slots|max(imum)? connections", _NO_CONNECTION),
     ("unsupported startup parameter", _REFUSED_OPTIONS),
     (
-        "root certificate|certificate verify|ssl error|ssl connection is required|server does not support ssl",
+        "root certificate|certificate verify|ssl error|ssl connection is required",
         "The certificate of PostgreSQL at {where} could not be verified. Check sslmode and sslrootcert.",
     ),
     (
         (
-            "connection (refused|timed out|timeout|is bad|failed|is lost|is closed)|server closed"
-            "|could not (connect|translate|receive)|terminating connection|shutting down|starting up"
+            "connection (refused|timed out|timeout|reset|is lost|is closed)|timeout expired|server closed"
+            "|could not (connect|receive)|terminating connection|shutting down|starting up|no such file or directory"
             "|consuming input failed|sending query failed|eof detected|no route to host|network is unreachable"
         ),
         _SILENT,
@@ -126,7 +142,10 @@ def sentence(error: BaseException, where: str, seconds: float) -> str | None:
     `seconds` is how long a lock is waited for.
     """
     template = _by_code(sqlstate(error)) or _by_words(error)
-    return None if template is None else template.format(where=where, seconds=seconds)
+    words = "" if template is not None else _of_no_connection(error)
+    if words:
+        template = _NOT_CONNECTED
+    return None if template is None else template.format(where=where, seconds=seconds, words=words)
 
 
 def is_busy(error: BaseException) -> bool:
@@ -174,6 +193,16 @@ def sqlstate(error: BaseException | None) -> str | None:
             return str(code)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _of_no_connection(error: BaseException | None) -> str:
+    """What libpq says of a connection that it did not get, or lost: it has no code then. Empty for anything else."""
+    while error is not None:
+        if type(error).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError":
+            said = str(error).strip().split("\n", 1)[0]
+            return one_line(said.rsplit(" failed: ", 1)[-1], 200)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _by_code(code: str | None) -> str | None:
