@@ -158,6 +158,11 @@ def of_file(error: OSError, where: str) -> str:
     return _ERRNOS.get(error.errno or 0, _CLOSED).format(where=where)
 
 
+def of_rights(where: str, may: str, table: str) -> str:
+    """That PostgreSQL's login may not do something (SELECT, INSERT …) to a table."""
+    return f"{_NO_RIGHT.format(where=where)} It may not {may} {table}."
+
+
 def has_no_room(error: BaseException | None) -> bool:
     """Whether a file could not grow, or its disk is broken, by the error or what it was raised from."""
     while error is not None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from store import database, unavailable
 from store.database import db, explained, run_sql, writing
 from store.errors import StoreUnavailable
+from store.tables import TABLES
 
 
 class _UndoneError(Exception):
@@ -27,4 +28,21 @@ def check_writable() -> None:
                 raise _UndoneError
         with writing():
             run_sql("UPDATE clock_seen SET max_seen = max_seen WHERE 1 = 0")  # wants the right to, and takes no row
+            if database.backend() == "postgresql":
+                _check_rights()
             raise _UndoneError
+
+
+def _check_rights() -> None:
+    """Raise StoreUnavailable when the login may not do to each table what Keydesk does to any."""
+    names = sorted(table._meta.table_name for table in TABLES)  # noqa: SLF001 - peewee has no other way
+    lacking = run_sql(_LACKING, (names,)).fetchone()
+    if lacking is not None:
+        raise StoreUnavailable(unavailable.of_rights(database.location(), *lacking))
+
+
+_LACKING = """
+    SELECT may, named FROM unnest(CAST(? AS text[])) AS named
+     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS may
+     WHERE NOT has_table_privilege(quote_ident(named), may) ORDER BY named LIMIT 1
+"""

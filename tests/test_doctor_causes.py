@@ -146,6 +146,21 @@ def test_a_postgresql_that_takes_no_changes_of_this_login_is_wrong(
     assert not refused.value.is_busy
 
 
+@pytest.mark.parametrize("store_location", ["postgresql"], indirect=True)
+def test_a_postgresql_login_that_lacks_one_right_to_one_table_is_wrong_and_told_which(empty_store: str) -> None:
+    for statement in ("CREATE ROLE partly", "GRANT ALL ON ALL TABLES IN SCHEMA public TO partly"):
+        database.run_sql(statement)
+    database.run_sql("REVOKE DELETE ON email FROM partly")
+    database.run_sql("SET ROLE partly")
+
+    with pytest.raises(StoreUnavailable) as refused:
+        check_writable()
+
+    for statement in ("RESET ROLE", "DROP OWNED BY partly", "DROP ROLE partly"):
+        database.run_sql(statement)
+    assert str(refused.value).endswith("Make it the owner of the database and its tables. It may not DELETE email.")
+
+
 # Workers and their clocks
 
 
