@@ -6,6 +6,7 @@ writes into what nobody will read again, or breaks what others write.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from peewee import SqliteDatabase
 from peewee import sqlite3 as driver  # type: ignore[attr-defined] # the one that it has chosen
 
 from store.errors import StoreUnavailable
+from store.unwritable import may_write
 
 _Identity = tuple[int, int]
 
@@ -62,10 +64,18 @@ class SqliteFile(SqliteDatabase):
         if opened is None or before not in (None, opened):
             connection.close()
             raise self._replaced()
+        if not may_write(self._path):
+            self._make_logs_writable()
         self._known = opened
         self.database = f"{self._path.absolute().as_uri()}?mode=rw"  # from now on none is made where none is
         connection.log = _identity(self._log)
         return connection
+
+    def _make_logs_writable(self) -> None:
+        """SQLite gives its logs the mode of the file. Who only reads leaves them there, read-only for ever."""
+        for log in (self._log, self._path.with_name(self._path.name + "-shm")):
+            with suppress(OSError):  # there is none, or it is another account's
+                log.chmod(0o600)
 
     def check_file(self) -> None:
         """Raise StoreUnavailable unless this thread's connection still is to the store."""

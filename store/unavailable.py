@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from store import unwritable
 from store.rules.text import one_line
 
 _FULL: Final = "The disk of the store {where} is full; nothing was changed. Free some space and try again."
@@ -145,7 +146,7 @@ def sentence(error: BaseException, where: str, seconds: float) -> str | None:
     words = "" if template is not None else _of_no_connection(error)
     if words:
         template = _NOT_CONNECTED
-    return None if template is None else template.format(where=where, seconds=seconds, words=words)
+    return None if template is None else _filled(template, where, seconds, words)
 
 
 def is_busy(error: BaseException) -> bool:
@@ -155,7 +156,13 @@ def is_busy(error: BaseException) -> bool:
 
 def of_file(error: OSError, where: str) -> str:
     """The same for a file beside the store that cannot be opened or made."""
-    return _ERRNOS.get(error.errno or 0, _CLOSED).format(where=where)
+    return _filled(_ERRNOS.get(error.errno or 0, _CLOSED), where)
+
+
+def _filled(template: str, where: str, seconds: float = 0, words: str = "") -> str:
+    """What nothing but an owner or a mode explains is said of the very file."""
+    of_the_file = unwritable.told(Path(where)) if template in {_READ_ONLY, _CLOSED} and "://" not in where else None
+    return of_the_file or template.format(where=where, seconds=seconds, words=words)
 
 
 def of_rights(where: str, may: str, table: str) -> str:

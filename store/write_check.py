@@ -1,13 +1,13 @@
 """Whether this process could change the store, found out without changing it."""
 
 import errno
-import os
 from contextlib import suppress
 
 from store import database, unavailable
 from store.database import db, explained, run_sql, writing
 from store.errors import StoreUnavailable
 from store.tables import TABLES
+from store.unwritable import may_write
 
 
 class _UndoneError(Exception):
@@ -20,7 +20,7 @@ def check_writable() -> None:
     Where there is no gate yet none is made: root's would shut out whoever the store belongs to.
     """
     path = database.sqlite_path()
-    if path is not None and not os.access(path.parent, os.W_OK | os.X_OK):  # its log comes and goes there
+    if path is not None and not may_write(path.parent):  # its log comes and goes there
         raise StoreUnavailable(unavailable.of_file(PermissionError(errno.EACCES, ""), database.location()))
     with suppress(_UndoneError):
         if path is not None and not path.with_name(path.name + ".gate").exists():

@@ -145,10 +145,7 @@ def test_a_store_that_cannot_be_used_says_why_and_stays_as_it_is(home: Home) -> 
     home.store.chmod(0o640)
     assert shown() == f"The store {store} can be read by others. Run `chmod 600 {store}`."
     home.store.chmod(0)
-    assert shown() == (
-        f"The store {store} cannot be opened. Check that the file and its directory belong to you, and that the disk "
-        "is not read-only."
-    )
+    assert shown() == (f"The store {store} cannot be opened; nothing was changed. Run `chmod 600 {store}`.")
     home.store.chmod(0o600)
     assert home.store.read_bytes() == whole
     home.store.write_bytes(b"no database" * 1000)
@@ -172,7 +169,7 @@ def test_a_read_only_store_can_be_read_and_refuses_each_change(home: Home) -> No
     assert read.status == 0
     assert one_sentence(home, refused.status, refused.err) == (
         "The store ~/.local/share/keydesk/keydesk.db is read-only; nothing was changed. "
-        "Check the owner and mode of the file and its directory."
+        "Run `chmod 600 ~/.local/share/keydesk/keydesk.db`."
     )
     home.store.chmod(0o600)
     assert home.counts() == before

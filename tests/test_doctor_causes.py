@@ -19,7 +19,11 @@ from store.write_check import check_writable
 ONE_SECOND = {"KEYDESK_STORE_LOCK_WAIT_SECONDS": "1"}
 READ_ONLY = (
     "wrong  store      The store ~/.local/share/keydesk/keydesk.db is read-only; nothing was changed. "
-    "Check the owner and mode of the file and its directory."
+    "Run `chmod 600 ~/.local/share/keydesk/keydesk.db`."
+)
+DIRECTORY_READ_ONLY = (
+    "wrong  store      The directory of the store ~/.local/share/keydesk/keydesk.db is read-only; nothing was changed. "
+    "Run `chmod 700 ~/.local/share/keydesk`."
 )
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -78,7 +82,7 @@ def test_a_store_whose_directory_may_only_be_read_is_wrong_also_while_somebody_h
     closed = lines(well, "store")
     well.store.parent.chmod(0o700)
 
-    assert opened == closed == [READ_ONLY]
+    assert opened == closed == [DIRECTORY_READ_ONLY]
 
 
 def test_to_look_whether_the_store_can_be_changed_changes_and_makes_nothing(well: Home) -> None:

@@ -7,16 +7,16 @@ import stat
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from other_account import as_root, user
 
 from jobs.refreshers import sqlite
 from jobs.refreshers.rules import Rule, Rules
 from store.errors import Refused
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 ACCESS_LIST = "system.posix_acl_access"
 
 
@@ -42,21 +42,6 @@ def refresh(sandbox: Path) -> None:
 def access(path: Path) -> tuple[int, int, int]:
     found = path.stat()
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
-
-
-@contextmanager
-def user(number: int) -> Iterator[None]:
-    """Be somebody else, of a group of the same number and no other."""
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(number)
-    os.seteuid(number)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
 
 
 def application(source: Path, user_id: int) -> sqlite3.Connection:
