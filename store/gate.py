@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
+from store import beside
+
 
 class GateClosedError(Exception):
     """Another process of Keydesk has held the gate for all the time that one was ready to wait."""
@@ -28,7 +30,10 @@ class GateMissingError(Exception):
 
 
 class WriteGate:
-    """An exclusive lock on a file beside the store. One holder at a time over all processes and threads."""
+    """An exclusive lock on a file beside the store. One holder at a time over all processes and threads.
+
+    The file is named as the store, and `.gate`.
+    """
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
         self.path = path
@@ -91,7 +96,7 @@ class WriteGate:
 
 def _opened(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return beside.opened(path, os.O_RDWR, store=path.with_suffix(""))
     except OSError as fault:
         raise GateMissingError(fault) from fault
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
 
-from store import database, events, installation, migrations, restored, unavailable, unfinished, workers
+from store import beside, database, events, installation, migrations, restored, unavailable, unfinished, workers
 from store.actors import Actor
 from store.backup import LOG_BYTES, sync
-from store.database import explained, private_directory, private_file, run_sql, session
+from store.database import explained, private_directory, run_sql, session
 from store.errors import Refused, StoreUnavailable
-from store.gate import GateClosedError, WriteGate
+from store.gate import GateClosedError, GateMissingError, WriteGate
 from store.peppers import Peppers
 from store.rules.text import one_line, visible
 from store.sqlite_file import left_log
@@ -81,6 +81,8 @@ def restore(backup: Path, store: Path, bind: Bind, peppers: Peppers, actor: Acto
                 return Placed(looked, _swap(copy, store, now))
     except GateClosedError:
         raise Refused(f"Something is writing to the store {store}; stop it, and restore then.") from None
+    except GateMissingError as error:
+        raise StoreUnavailable(unavailable.of_file(error.fault, str(store))) from None
     finally:
         database.dispose()
 
@@ -100,7 +102,7 @@ def _copied(backup: Path, store: Path) -> Iterator[Path]:
         unfinished.folder(store.parent, ".restoring-") as folder,
     ):
         copy = folder / "keydesk.db"
-        private_file(copy)
+        os.close(beside.opened(copy, os.O_RDWR, store))
         shutil.copyfile(backup, copy)
         try:
             yield copy

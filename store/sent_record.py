@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from store import beside
 from store.database import session, sqlite_path
 from store.fields import canonical, instant, seconds
 from store.mail_truth import Confirmed
@@ -209,7 +210,11 @@ def _sync(what: Path, how: int) -> None:
 
 @contextmanager
 def _opened(what: Path, how: int) -> Iterator[int]:
-    descriptor = os.open(what, how | os.O_CLOEXEC, 0o600)
+    store = sqlite_path()
+    if store is not None and how & os.O_CREAT:
+        descriptor = beside.opened(what, how & ~os.O_CREAT, store)
+    else:
+        descriptor = os.open(what, how | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor
     finally:

@@ -27,7 +27,7 @@ def told(store: Path) -> str | None:
     if not beside:
         return None
     named = " and ".join(map(str, beside))
-    return f"What belongs to the store, {named}, is read-only; nothing was changed. {_mend(beside, '600')}"
+    return f"{named} beside the store may not be written; nothing was changed. {_mend(beside, '600')}"
 
 
 def _of_store(store: Path) -> str:

@@ -1,10 +1,21 @@
 """May this account use the SQLite store? If not, is the very file named, and is all well once that is mended?"""
 
+import os
+import shutil
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Home, as_an_ordinary_owner, one_sentence
+from doctor_visit import relay
+from other_account import as_root, user
+from smtp_server import smtp_server
+
+from store import database
+from store.database import session, writing
+from store.errors import StoreUnavailable
 
 
 def refused(home: Home, *verb: str) -> str:
@@ -54,7 +65,7 @@ def test_logs_that_may_not_be_written_are_named(home: Home) -> None:
 
     named = "~/.local/share/keydesk/keydesk.db"
     assert told == (
-        f"What belongs to the store, {named}-wal and {named}-shm, is read-only; nothing was changed. "
+        f"{named}-wal and {named}-shm beside the store may not be written; nothing was changed. "
         f"Run `chmod 600 {named}-wal {named}-shm`."
     )
     assert home.keydesk("mail", "test", "ase@example.com", before=as_an_ordinary_owner).status == 0
@@ -69,4 +80,69 @@ def test_a_directory_that_may_not_be_written_is_named(home: Home, verb: tuple[st
     assert told == (
         "The directory of the store ~/.local/share/keydesk/keydesk.db is read-only; nothing was changed. "
         "Run `chmod 700 ~/.local/share/keydesk`."
+    )
+
+
+@pytest.fixture
+def anothers() -> Iterator[Home]:
+    """The home of the account 1001, in which nothing but a fresh store is."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    home = Home(folder / "home")
+    home.path.mkdir()
+    assert home.keydesk("init", "--vendor", "Fjord Software").status == 0
+    home.store.with_name("keydesk.db.gate").unlink()
+    for path in (home.path, *home.path.rglob("*")):
+        os.chown(path, 1001, 1001)
+    yield home
+    shutil.rmtree(folder)
+
+
+def owners(store: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_uid, path.stat().st_gid) for path in store.parent.glob("keydesk.db*")}
+
+
+@as_root
+def test_what_root_makes_beside_the_store_belongs_to_the_owner_of_the_store(anothers: Home) -> None:
+    backup = anothers.path / "backup.db"
+    with smtp_server() as server:
+        for verb in (("mail", "test", "ase@example.com"), ("worker", "--once"), ("backup", backup)):
+            assert anothers.keydesk(*verb, **relay(server.port)).status == 0
+    made = owners(anothers.store)
+    assert anothers.keydesk("restore", backup).status == 0
+    restored = owners(anothers.store)
+    for path in anothers.store.parent.glob("keydesk*.db*"):
+        path.unlink()
+    assert anothers.keydesk("restore", backup).status == 0
+
+    assert made == dict.fromkeys(("keydesk.db", "keydesk.db.gate", "keydesk.db.sent"), (1001, 1001))
+    assert restored == made
+    assert owners(anothers.store) == dict.fromkeys(("keydesk.db", "keydesk.db.gate"), (1001, 1001))
+
+
+@as_root
+@pytest.mark.parametrize("is_there", ["a file of root's", "nothing yet"])
+def test_what_a_name_beside_the_store_leads_to_is_not_given_away(anothers: Home, is_there: str, tmp_path: Path) -> None:
+    led_to = tmp_path / "root's"
+    if is_there != "nothing yet":
+        led_to.touch()
+    anothers.store.with_name("keydesk.db.gate").symlink_to(led_to)
+
+    assert anothers.keydesk("mail", "test", "ase@example.com").status == 0
+    assert led_to.stat().st_uid == 0
+
+
+@as_root
+def test_a_gate_that_root_has_left_is_named_with_its_owner(anothers: Home) -> None:
+    gate = anothers.store.with_name("keydesk.db.gate")
+    gate.touch(mode=0o600)
+    database.bind(str(anothers.store))
+
+    with user(1001), pytest.raises(StoreUnavailable) as refusal, session(), writing():
+        pytest.fail("root has the gate")
+    database.dispose()
+
+    assert str(refusal.value) == (
+        f"{gate} beside the store may not be written; nothing was changed. "
+        f"It belongs to root; run `chown 1001 {gate}` as root."
     )
