@@ -2,6 +2,7 @@
 
 import errno
 from contextlib import suppress
+from typing import NoReturn
 
 from store import database, unavailable
 from store.database import db, explained, run_sql, writing
@@ -17,7 +18,7 @@ class _UndoneError(Exception):
 def check_writable() -> None:
     """Raise StoreUnavailable when this process cannot change the store. Needs a session.
 
-    Where there is no gate yet none is made: root's would shut out whoever the store belongs to.
+    Where there is no gate yet none is made: nothing is left of having looked.
     """
     path = database.sqlite_path()
     if path is not None and not may_write(path.parent):  # its log comes and goes there
@@ -25,12 +26,17 @@ def check_writable() -> None:
     with suppress(_UndoneError):
         if path is not None and not path.with_name(path.name + ".gate").exists():
             with explained(), db.atomic():
-                raise _UndoneError
+                _change_nothing()
         with writing():
-            run_sql("UPDATE clock_seen SET max_seen = max_seen WHERE 1 = 0")  # wants the right to, and takes no row
-            if database.backend() == "postgresql":
-                _check_rights()
-            raise _UndoneError
+            _change_nothing()
+
+
+def _change_nothing() -> NoReturn:
+    """Wants the right to change, which SQLite does not ask for at the transaction's beginning, and takes no row."""
+    run_sql("UPDATE clock_seen SET max_seen = max_seen WHERE 1 = 0")
+    if database.backend() == "postgresql":
+        _check_rights()
+    raise _UndoneError
 
 
 def _check_rights() -> None:

@@ -60,7 +60,10 @@ def lines(home: Home, about: str, **variables: str) -> list[str]:
 # The store
 
 
-def test_a_store_whose_file_may_only_be_read_is_wrong(well: Home) -> None:
+@pytest.mark.parametrize("gate", ["there", "not there"])
+def test_a_store_whose_file_may_only_be_read_is_wrong(well: Home, gate: str) -> None:
+    if gate == "not there":
+        well.store.with_name("keydesk.db.gate").unlink()
     well.store.chmod(0o400)
 
     assert lines(well, "store") == [READ_ONLY]
