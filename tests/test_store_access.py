@@ -5,12 +5,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from command import Home, as_an_ordinary_owner, one_sentence
 from doctor_visit import relay
 from other_account import as_root, user
+from small_disk import Ballast, mounted
 from smtp_server import smtp_server
 
 from store import database
@@ -52,6 +54,40 @@ def test_a_store_that_is_read_only_can_be_read_and_backed_up(home: Home) -> None
         "The store ~/.local/share/keydesk/keydesk.db is read-only; nothing was changed. "
         "Run `chmod 600 ~/.local/share/keydesk/keydesk.db`."
     )
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_in_a_read_only_directory_a_store_is_read_while_somebody_has_it_open(home: Home, is_open: bool) -> None:
+    with home.opened() if is_open else nullcontext():
+        if is_open:
+            database.run_sql("SELECT count(*) FROM company").fetchone()
+        home.store.parent.chmod(0o500)
+        status = [
+            home.keydesk(*verb, before=as_an_ordinary_owner).status
+            for verb in (("mail", "list"), ("sandbox", "list"), ("backup", home.path / "copy.db"))
+        ]
+        home.store.parent.chmod(0o700)
+
+    assert status == [0 if is_open else 1] * 3
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_on_a_full_disk_a_store_is_read_while_somebody_has_it_open(home: Home, tmp_path: Path, is_open: bool) -> None:
+    with mounted(tmp_path / "disk", megabytes=6) as disk:
+        moved = shutil.copy2(home.store, disk / "keydesk.db")
+        there = {"KEYDESK_STORE_LOCATION": str(moved)}
+        database.bind(str(moved))
+        with session() if is_open else nullcontext():
+            if is_open:
+                database.run_sql("SELECT count(*) FROM company").fetchone()
+            Ballast(disk).load()
+            status = [
+                home.keydesk(*verb, **there).status
+                for verb in (("mail", "list"), ("sandbox", "list"), ("backup", home.path / "copy.db"))
+            ]
+        database.dispose()
+
+    assert status == [0 if is_open else 1] * 3
 
 
 def test_logs_that_may_not_be_written_are_named(home: Home) -> None:
