@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from keydesk.settings import Settings
-from store import database, installation, migrations, sellers, sent_record
+from store import database, file_access, installation, migrations, sellers, sent_record
 from store.actors import Actor
 from store.database import session
 from store.errors import SettingsWrong, StoreUnavailable
@@ -19,6 +19,7 @@ def open_store(settings: Settings) -> None:
     location = settings.store_location()
     if "://" not in location:
         path = Path(location).expanduser()
+        refuse_anothers(path)
         if not path.exists():
             raise StoreUnavailable(
                 f"There is no store at {path}. Run `keydesk init` to make one, or `keydesk demo` to look."
@@ -28,6 +29,13 @@ def open_store(settings: Settings) -> None:
         location = str(path)
     bind(location, settings)
     migrations.check()
+
+
+def refuse_anothers(path: Path) -> None:
+    """Raise StoreUnavailable when the file belongs to another account; root may use everybody's."""
+    told = file_access.of_another(path)
+    if told is not None:
+        raise StoreUnavailable(told)
 
 
 def bind(location: str, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from peewee import SqliteDatabase
 from peewee import sqlite3 as driver  # type: ignore[attr-defined] # the one that it has chosen
 
 from store.errors import StoreUnavailable
-from store.unwritable import may_write
+from store.file_access import may_write
 
 _Identity = tuple[int, int]
 

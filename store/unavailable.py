@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from store import unwritable
+from store import file_access
 from store.rules.text import one_line
 
 _FULL: Final = "The disk of the store {where} is full; nothing was changed. Free some space and try again."
@@ -159,15 +159,15 @@ def of_file(error: OSError, where: str) -> str:
     return _filled(_ERRNOS.get(error.errno or 0, _CLOSED), where)
 
 
-def _filled(template: str, where: str, seconds: float = 0, words: str = "") -> str:
-    """What nothing but an owner or a mode explains is said of the very file."""
-    of_the_file = unwritable.told(Path(where)) if template in {_READ_ONLY, _CLOSED} and "://" not in where else None
-    return of_the_file or template.format(where=where, seconds=seconds, words=words)
-
-
 def of_rights(where: str, may: str, table: str) -> str:
     """That PostgreSQL's login may not do something (SELECT, INSERT …) to a table."""
     return f"{_NO_RIGHT.format(where=where)} It may not {may} {table}."
+
+
+def _filled(template: str, where: str, seconds: float = 0, words: str = "") -> str:
+    """What nothing but an owner or a mode explains is said of the very file."""
+    of_the_file = file_access.told(Path(where)) if template in {_READ_ONLY, _CLOSED} and "://" not in where else None
+    return of_the_file or template.format(where=where, seconds=seconds, words=words)
 
 
 def has_no_room(error: BaseException | None) -> bool:

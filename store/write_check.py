@@ -7,8 +7,8 @@ from typing import NoReturn
 from store import database, unavailable
 from store.database import db, explained, run_sql, writing
 from store.errors import StoreUnavailable
+from store.file_access import may_write
 from store.tables import TABLES
-from store.unwritable import may_write
 
 
 class _UndoneError(Exception):

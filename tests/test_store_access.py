@@ -1,6 +1,7 @@
 """May this account use the SQLite store? If not, is the very file named, and is all well once that is mended?"""
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -9,12 +10,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from command import Home, as_an_ordinary_owner, one_sentence
+from command import NOW, Home, as_an_ordinary_owner, one_sentence
 from doctor_visit import relay
 from other_account import as_root, user
 from small_disk import Ballast, mounted
 from smtp_server import smtp_server
 
+from keydesk.errands.init import set_up
+from keydesk.opening import open_store
 from store import database
 from store.database import session, writing
 from store.errors import StoreUnavailable
@@ -181,4 +184,48 @@ def test_a_gate_that_root_has_left_is_named_with_its_owner(anothers: Home) -> No
     assert str(refusal.value) == (
         f"{gate} beside the store may not be written; nothing was changed. "
         f"It belongs to root; run `chown 1001 {gate}` as root."
+    )
+
+
+def told(home: Home) -> str:
+    """What the account 1002 is told of a store that is 1001's."""
+    settings = home.settings()
+    with user(1002), pytest.raises(StoreUnavailable) as refusal:
+        open_store(settings)
+    with user(1002), pytest.raises(StoreUnavailable, match=f"^{re.escape(str(refusal.value))}$"):
+        set_up(settings, None, NOW)
+    return str(refusal.value).replace(str(home.path), "~")
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
+def test_another_accounts_store_is_said_to_be_whose_it_is(anothers: Home, mode: int) -> None:
+    anothers.store.chmod(mode)
+    for folder in anothers.store.relative_to(anothers.path.parent).parents:
+        (anothers.path.parent / folder).chmod(0o755)
+
+    assert told(anothers) == (
+        "The store ~/.local/share/keydesk/keydesk.db belongs to 1001, and this is 1002. Run this as 1001."
+    )
+    assert set(beside(anothers.store)) == {"keydesk.db"}
+
+
+@as_root
+def test_a_directory_that_hides_another_accounts_store_is_named(anothers: Home) -> None:
+    anothers.path.chmod(0o700)
+
+    assert told(anothers) == (
+        "The store ~/.local/share/keydesk/keydesk.db is in ~, which belongs to 1001 and which 1002 may not enter. "
+        "Run this as the account that the store belongs to."
+    )
+
+
+def test_a_directory_of_ones_own_that_cannot_be_entered_is_named(home: Home) -> None:
+    home.store.parent.chmod(0o600)
+    told = refused(home)
+    home.store.parent.chmod(0o700)
+
+    assert told == (
+        "The store ~/.local/share/keydesk/keydesk.db is in ~/.local/share/keydesk, which cannot be entered. "
+        "Run `chmod 700 ~/.local/share/keydesk`."
     )

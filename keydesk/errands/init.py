@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from keydesk.opening import bind, local_actor
+from keydesk.opening import bind, local_actor, refuse_anothers
 from keydesk.settings import Settings, default_file
 from store import installation, migrations, peppers
 from store.database import private_directory, private_file, session
@@ -63,7 +63,10 @@ def set_up(
     Refused, with nothing made, when a new store needs choices and none were given.
     """
     location = Path(settings.store_location()).expanduser()
-    if wanted is None and "://" not in settings.store_location() and not location.exists():
+    is_file = "://" not in settings.store_location()
+    if is_file:
+        refuse_anothers(location)
+    if wanted is None and is_file and not location.exists():
         raise Refused("A new store needs your company's name: `keydesk init --vendor 'Fjord Software'`.")
     if wanted is not None:
         installation.checked(wanted)

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from keydesk.opening import bind, local_actor, open_store
+from keydesk.opening import bind, local_actor, open_store, refuse_anothers
 from keydesk.settings import Settings
 from store import database, restored, restoring, sent_record
 from store.database import session
@@ -31,6 +31,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
             "`keydesk restore --hold`, so that nothing is sent or billed before you have looked."
         )
     backup, store = given.file.expanduser().absolute(), Path(settings.store_location()).expanduser().absolute()
+    refuse_anothers(store)
     opened = partial(bind, settings=settings)
     if given.check:
         looked = restoring.check(backup, store, opened, settings.peppers(), now)

@@ -1,4 +1,4 @@
-"""Which of a SQLite store's files this account may not write, and what to do about it.
+"""Which of a SQLite store's files this account may not use, and what to do about it.
 
 SQLite says of the whole store that it is read-only, also where its file is well and only something beside it is not.
 """
@@ -32,9 +32,29 @@ def told(store: Path) -> str | None:
 
 def _of_store(store: Path) -> str:
     if not is_own(store):
-        return f"The store {store} belongs to {owner(store)}; nothing was changed. Run this as that account."
+        return _of_another(store)
     what = "is read-only" if os.access(store, os.R_OK, effective_ids=True) else "cannot be opened"
     return f"The store {store} {what}; nothing was changed. Run `chmod 600 {store}`."
+
+
+def of_another(store: Path) -> str | None:
+    """That the store is another account's, and this one may not use it; None also when there is no store."""
+    for folder in reversed(store.absolute().parents):
+        if not folder.exists():
+            return None
+        if not os.access(folder, os.X_OK, effective_ids=True):
+            if is_own(folder):
+                return f"The store {store} is in {folder}, which cannot be entered. Run `chmod 700 {folder}`."
+            return (
+                f"The store {store} is in {folder}, which belongs to {owner(folder)} and which {_name(os.geteuid())} "
+                "may not enter. Run this as the account that the store belongs to."
+            )
+    return None if os.geteuid() == 0 or not store.exists() or is_own(store) else _of_another(store)
+
+
+def _of_another(store: Path) -> str:
+    whose = owner(store)
+    return f"The store {store} belongs to {whose}, and this is {_name(os.geteuid())}. Run this as {whose}."
 
 
 def may_write(path: Path) -> bool:
