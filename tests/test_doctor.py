@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import NOW, Home, right_now
-from doctor_visit import found, relay
+from doctor_visit import findings, found, relay
 from smtp_server import canned_server, smtp_server
 
 from keydesk.errands import doctor_clocks
@@ -217,14 +217,59 @@ def test_a_key_about_whose_end_nobody_can_be_told_is_said(well: Home) -> None:
     )
 
 
-def test_a_store_that_is_not_there_ends_the_visit(tmp_path: Path) -> None:
+def test_without_a_store_what_needs_none_is_looked_at_in_the_same_order(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
     said = home.keydesk("doctor")
 
     assert (said.status, said.err) == (1, "")
-    assert [line.split()[:2] for line in said.out.splitlines()] == [["ok", "settings"], ["wrong", "store"]]
+    assert [line.split()[:2] for line in said.out.splitlines()] == [
+        ["ok", "settings"],
+        ["wrong", "store"],
+        ["wrong", "pepper"],
+        ["look", "clock"],
+        ["look", "mail"],
+    ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_opened_hides_neither_pepper_nor_clock_nor_relay_nor_program(well: Home) -> None:
+    well.store.write_bytes(b"no database" * 1000)
+
+    with smtp_server() as server:
+        said = findings(well, **relay(server.port, KEYDESK_SANDBOX_COMMAND="/bin/true"))
+    with nobody() as port:
+        away = found(well, **relay(port, KEYDESK_SANDBOX_COMMAND="/bin/none"))
+
+    assert said[1:] == [
+        (
+            "wrong",
+            "store",
+            (
+                "~/.local/share/keydesk/keydesk.db is not a sound SQLite store. Restore a backup "
+                "(`keydesk backup` makes them)."
+            ),
+        ),
+        (
+            "look",
+            "pepper",
+            (
+                "~/.config/keydesk/keydesk.pepper, version 1, can be read; whether it is the one of the "
+                "store's keys was not seen."
+            ),
+        ),
+        ("look", "clock", f"{NOW:%Y-%m-%d %H:%M}Z here. Without the store there is nothing to compare it with."),
+        ("ok", "mail", f"localhost:{server.port} takes mail"),
+        ("ok", "sandboxes", "/bin/true refreshes them"),
+    ]
+    assert [away[about][0] for about in ("mail", "sandboxes")] == ["wrong", "wrong"]
+
+
+def test_without_its_store_a_pepper_that_others_read_is_wrong(well: Home) -> None:
+    well.store.unlink()
+    well.pepper.chmod(0o640)
+
+    assert found(well)["pepper"][0] == "wrong"
 
 
 def test_the_page_has_one_finding_a_line_and_1_says_that_something_is_wrong(home: Home) -> None:

@@ -50,6 +50,7 @@ _BY_COMMAND = (
     "by command: `keydesk mail list --state {state}`, then `keydesk mail resend NUMBER` or "
     "`keydesk mail dismiss NUMBER --reason TEXT` for each."
 )
+_Look = Callable[[], Iterator[Finding]]
 
 
 def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
@@ -62,7 +63,7 @@ def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], date
 
 
 def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECONDS) -> Iterator[Finding]:
-    """Look at everything that can be looked at; without a store there is nothing more to see.
+    """Look at everything that can be looked at; without a store, at what needs none.
 
     `patience` is how many seconds the mail relay is waited for.
     """
@@ -72,8 +73,15 @@ def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECO
         open_store(replace(settings, store=replace(settings.store, lock_wait_seconds=wait)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         yield Finding("wrong", "store", faults.sentence(error))
+        for about, look in _without_a_store(settings, now, patience):
+            yield from _looked(about, look)
         return
-    looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    for about, look in _at_the_store(settings, now, patience):
+        yield from _looked(about, partial(_in_a_session, look))
+
+
+def _at_the_store(settings: Settings, now: datetime, patience: float) -> tuple[tuple[str, _Look], ...]:
+    return (
         ("store", _store),
         ("store", _beside_the_store),
         ("pepper", partial(_pepper, settings)),
@@ -84,23 +92,36 @@ def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECO
         ("restored", _restored),
         ("mail", _unsettled_mails),
         ("notices", _notices),
-        ("sandboxes", partial(_sandboxes, settings)),
+        ("sandboxes", partial(_refresher, settings)),
+        ("sandboxes", _sandboxes),
         ("run", _runs),
         ("invoices", _invoices),
         ("prices", partial(_missing_prices, now)),
         ("events", _events),
     )
-    for about, look in looks:
-        yield from _looked(about, look)
 
 
-def _looked(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _without_a_store(settings: Settings, now: datetime, patience: float) -> tuple[tuple[str, _Look], ...]:
+    """In the same order; each says what it could not compare."""
+    return (
+        ("pepper", partial(_pepper_alone, settings)),
+        ("clock", partial(doctor_clocks.clock_alone, now)),
+        ("mail", partial(_mail, settings, patience)),
+        ("sandboxes", partial(_refresher, settings)),
+    )
+
+
+def _looked(about: str, look: _Look) -> Iterator[Finding]:
     """What one look finds; that it failed is a finding too, and keeps nobody from the next."""
     try:
-        with session():
-            yield from look()
+        yield from look()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         yield Finding("wrong", about, faults.sentence(error))
+
+
+def _in_a_session(look: _Look) -> Iterator[Finding]:
+    with session():
+        yield from look()
 
 
 def _store() -> Iterator[Finding]:
@@ -144,6 +165,12 @@ def _pepper(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "ok", "pepper", f"{settings.pepper_path()}, version {found.current}; keep a copy apart from the store"
     )
+
+
+def _pepper_alone(settings: Settings) -> Iterator[Finding]:
+    found = settings.peppers()
+    unseen = "can be read; whether it is the one of the store's keys was not seen."
+    yield Finding("look", "pepper", f"{settings.pepper_path()}, version {found.current}, {unseen}")
 
 
 def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
@@ -226,7 +253,7 @@ def _events() -> Iterator[Finding]:
         yield Finding("wrong", "events", chain.fault)
 
 
-def _sandboxes(settings: Settings) -> Iterator[Finding]:
+def _refresher(settings: Settings) -> Iterator[Finding]:
     command = settings.sandbox.command
     if command:
         program = refresh_command.program_of(command)
@@ -238,6 +265,9 @@ def _sandboxes(settings: Settings) -> Iterator[Finding]:
             yield Finding("wrong", "sandboxes", f"{told}correct the first line of the script.")
         else:
             yield Finding("ok", "sandboxes", f"{program} refreshes them")
+
+
+def _sandboxes() -> Iterator[Finding]:
     failed, quarantined, stale = sandboxes.failed(), sandbox_holds.counts()["quarantined"], stale_sandboxes.find()
     if failed:
         yield Finding(

@@ -26,6 +26,13 @@ def clock(now: datetime) -> Iterator[Finding]:
     yield Finding("wrong", "clock", wrong) if wrong else Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
 
 
+def clock_alone(now: datetime) -> Iterator[Finding]:
+    """How late it is here, for a person to compare: what else there is to compare it with is in the store."""
+    yield Finding(
+        "look", "clock", f"{now:%Y-%m-%d %H:%M}Z here. Without the store there is nothing to compare it with."
+    )
+
+
 def _clock_of_server(now: datetime) -> str | None:
     server = clock_seen.of_server()
     if server is None or abs(now - server) <= _CLOCKS_APART:
