@@ -125,6 +125,11 @@ def is_running(pid: int) -> bool:
         return True
 
 
+def is_gone(row: Worker) -> bool:
+    """Whether it is known here that the worker's process has ended, whatever it said last."""
+    return is_of(this_host(), row) and not is_running(row.pid)
+
+
 def living_here() -> frozenset[str]:
     """The workers of this machine whose process is there: what they hold they may still finish, by whatever clock."""
     host = this_host()

@@ -126,6 +126,50 @@ def test_of_two_workers_the_one_that_is_no_longer_heard_is_named(well: Home) -> 
     )
 
 
+GONE = 2**22 + 1  # beyond the kernel's highest: there is no such process
+
+
+def test_a_worker_that_was_killed_on_this_machine_is_wrong_at_once(home: Home) -> None:
+    with home.opened():
+        name = workers.register(workers.this_host(), "0.1.0", NOW, pid=GONE)
+
+    assert found(home)["worker"] == (
+        "wrong",
+        (
+            f"Killed since it was last heard: {name} ({NOW:%H:%M:%S}Z); its process is gone. Start `keydesk worker` "
+            "again, and see in the log of the machine what ended it."
+        ),
+    )
+    database.dispose()
+
+
+def test_a_worker_that_was_killed_beside_one_that_lives_is_named_at_once(well: Home) -> None:
+    with well.opened():
+        name = workers.register(workers.this_host(), "0.1.0", NOW, pid=GONE)
+
+    verdict, text = found(well)["worker"]
+
+    assert verdict == "look"
+    assert text.endswith(f". No longer heard: {name} ({NOW:%Y-%m-%d %H:%M}Z); start it again, or see why.")
+
+
+def test_whether_a_process_of_another_machine_lives_is_not_guessed(home: Home) -> None:
+    with home.opened():
+        workers.register(workers.Host("elsewhere", "another boot", 1), "0.1.0", NOW, pid=GONE)
+
+    assert "worker" not in found(home)
+    database.dispose()
+
+
+def test_a_pass_that_came_by_buries_a_worker_that_was_killed(home: Home) -> None:
+    with home.opened():
+        workers.register(workers.this_host(), "0.1.0", NOW, pid=GONE)
+    assert home.keydesk("worker", "--once").status == 0
+
+    assert "worker" not in found(home, right_now())
+    database.dispose()
+
+
 def test_one_job_by_hand_is_no_worker(home: Home) -> None:
     with home.opened():
         workers.stop(workers.register(workers.this_host(), "0.1.0", NOW, kind="job"), NOW)

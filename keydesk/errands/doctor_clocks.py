@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keydesk.finding import Finding
-from store import clock_seen
+from store import clock_seen, workers
 from store.tables import Event, Worker
 from store.workers import AHEAD, CALLED_EVERY
 
@@ -67,12 +67,22 @@ def worker(now: datetime) -> Iterator[Finding]:
     newest_first = Worker.select().where(Worker.kind != "job").order_by(Worker.last_tick.desc())
     heard = newest_first.where(Worker.last_tick <= now + AHEAD)
     ahead = newest_first.where(Worker.last_tick > now + AHEAD)
-    ticking = list(heard.where(_STAYS, Worker.last_tick >= now - _SILENT_AFTER))
+    lately = list(heard.where(_STAYS, Worker.last_tick >= now - _SILENT_AFTER))
+    gone = [row for row in lately if workers.is_gone(row)]
+    ticking = [row for row in lately if row not in gone]
     called = heard.where(Worker.kind == "pass").first()
     silent = heard.where(_STAYS).first()
     early = ahead.where(_STAYS | (Worker.kind == "pass")).first()
     if ticking:
-        yield _ticking(ticking, heard, ahead, now)
+        yield _ticking(ticking, gone, heard, ahead, now)
+    elif gone:
+        who = ", ".join(f"{row.name} ({_at(row, now)})" for row in gone)
+        yield Finding(
+            "wrong",
+            "worker",
+            f"Killed since it was last heard: {who}; its process is gone. Start `keydesk worker` again, and see in the "
+            "log of the machine what ended it.",
+        )
     elif called is not None and now - called.last_tick <= CALLED_EVERY:
         yield Finding("ok", "worker", f"`keydesk worker --once` came by at {_at(called, now)}")
     elif early is not None:
@@ -101,12 +111,13 @@ def worker(now: datetime) -> Iterator[Finding]:
 
 
 def _ticking(
-    ticking: list[Worker], heard: "ModelSelect[Worker]", ahead: "ModelSelect[Worker]", now: datetime
+    ticking: list[Worker], gone: list[Worker], heard: "ModelSelect[Worker]", ahead: "ModelSelect[Worker]", now: datetime
 ) -> Finding:
     """The workers that live, and those beside them that should."""
     text = "; ".join(f"{row.name}, last tick {_at(row, now)}" for row in ticking)
     lately = (Worker.last_tick < now - _SILENT_AFTER) & (Worker.last_tick > now - _MISSED_FOR)
-    fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in heard.where(_STAYS, lately))
+    missed = [*gone, *heard.where(_STAYS, lately)]
+    fallen = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in missed)
     soon = Worker.last_tick < now + _MISSED_FOR
     early = ", ".join(f"{row.name} ({row.last_tick:%Y-%m-%d %H:%M}Z)" for row in ahead.where(_STAYS, soon))
     if fallen:
