@@ -60,12 +60,13 @@ class SqliteFile(SqliteDatabase):
             if before is not None and _identity(self._path) != before:
                 raise self._replaced() from None
             raise
+        finally:
+            if before is not None and not may_write(self._path):
+                self._make_logs_writable()
         opened = _identity(self._path)
         if opened is None or before not in (None, opened):
             connection.close()
             raise self._replaced()
-        if not may_write(self._path):
-            self._make_logs_writable()
         self._known = opened
         self.database = f"{self._path.absolute().as_uri()}?mode=rw"  # from now on none is made where none is
         connection.log = _identity(self._log)

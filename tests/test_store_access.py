@@ -93,6 +93,20 @@ def test_on_a_full_disk_a_store_is_read_while_somebody_has_it_open(home: Home, t
     assert status == [0 if is_open else 1] * 3
 
 
+def test_a_read_only_store_whose_log_finds_no_room_is_well_when_both_are_mended(home: Home, tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", megabytes=6) as disk:
+        moved, ballast = shutil.copy2(home.store, disk / "keydesk.db"), Ballast(disk)
+        there = {"KEYDESK_STORE_LOCATION": str(moved)}
+        ballast.load()
+        moved.chmod(0o400)
+        status = [home.keydesk("mail", "list", before=as_an_ordinary_owner, **there).status]
+        moved.chmod(0o600)
+        ballast.throw_off()
+        status.append(home.keydesk("mail", "test", "a@b.example", before=as_an_ordinary_owner, **there).status)
+
+    assert status == [1, 0]
+
+
 def test_logs_that_may_not_be_written_are_named(home: Home) -> None:
     logs = [home.store.with_name(home.store.name + end) for end in ("-wal", "-shm")]
     for log in logs:  # not empty: of those that are, SQLite sets the mode right
