@@ -15,10 +15,9 @@ from jobs.planning import Planner, ServerClock, Verdict
 from jobs.queues import Clock, Mails, Queue
 from jobs.schedule import TIMETABLE, Job, Slices
 from jobs.watch import TICK_SECONDS
-from store import ambiguous_mails, database, installation, restored, runs, sent_record, workers
-from store.actors import WORKER
+from store import ambiguous_mails, database, installation, restored, runs, workers
 from store.database import session
-from store.errors import StoreUnavailable
+from store.errors import Refused, StoreUnavailable
 from store.runs import LEASE, LeaseLost, RunRow
 
 _MOST_SLICES = 1000  # of one queue in one pass
@@ -73,6 +72,7 @@ class Worker:
         self._planner = Planner(timetable, server_clock, elapsed)
         self._verdict: Verdict = "believed"
         self._held: str | None = None  # since when the restored store is held
+        self._unread = ""  # why it is not known whether the store was restored
         self._stopping = threading.Event()
         self._last_error: str | None = None
         self._is_cut_short = False  # the last round of runs has ended with an error, and may have left a claim
@@ -128,18 +128,30 @@ class Worker:
         return Pass(self._verdict, 0, done, failed, {})
 
     def begin(self, now: datetime, kind: workers.Kind = "stays") -> None:
-        """Say hello to the store, and take over what the dead of this machine held. Not again once that is done."""
+        """Say hello to the store, and take over what the dead of this machine held. Not again once that is done.
+
+        A record of sent mails that cannot be read is refused before that; only a worker that stays waits for it.
+        """
         if self.name:
             return
         installation.get()
+        try:
+            restored.compare(now)
+        except Refused as unread:
+            if kind != "stays":
+                raise
+            self._unread = str(unread)
         host = workers.this_host()
         for name in workers.bury(host, now):
-            freed, ambiguous = runs.put_back(name), ambiguous_mails.bury(name, now)
+            freed = runs.put_back(name)
+            # What a mail of the dead has become, the record may tell: without it that waits until its lease is over.
+            ambiguous = [] if self._unread else ambiguous_mails.bury(name, now)
             self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
         self.name = workers.register(host, self.version, now, kind=kind)
         self.log.say("worker.started", worker=self.name, version=self.version)
-        if restored.held() is None and sent_record.is_ahead():
-            restored.hold(WORKER, "more was mailed than this store knows: it is older than the record of it", now)
+        if self._unread:
+            self.log.say("mail.record-unread", "error", text=self._unread)
+            self._last_error = self._unread
 
     def end(self, now: datetime) -> None:
         """Give back what is claimed and say goodbye."""
@@ -156,6 +168,18 @@ class Worker:
         for queue in self._queues.values():
             if isinstance(queue, Mails):
                 queue.settle(self.name, now)
+
+    def _knows_the_record(self, now: datetime) -> bool:
+        """Whether it has been seen, once since it began, that the record of sent mails knows no more than the store.
+
+        Until then it does as in a store that is held: what is owed is done later, and what was sent is not sent again.
+        """
+        if self._unread:
+            with suppress(Refused):
+                restored.compare(now)
+                self._unread = ""
+                self.log.say("mail.record-read")
+        return not self._unread
 
     def _is_held(self) -> bool:
         """Whether the store was restored and nobody has let it go on: nothing is planned, run, sent or billed."""
@@ -182,6 +206,8 @@ class Worker:
 
     def work(self) -> None:
         """Plan, and run what is due, by its own clock."""
+        if not self._knows_the_record(self.clock()):
+            return
         if self._is_cut_short:
             runs.put_back(self.name)
         self._is_cut_short = True
@@ -258,7 +284,7 @@ class Worker:
     def empty(self, name: str, clock: Clock, most: int = _MOST_SLICES) -> int:
         """Take at most so many slices of one queue while its clock is believed; how much that was."""
         taken = 0
-        if restored.held() is not None:
+        if self._unread or restored.held() is not None:
             return taken
         stopping = partial(self._is_told_to_stop, name)
         judged_at: datetime | None = None

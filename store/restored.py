@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 
 from store import sent_record
-from store.actors import Actor
+from store.actors import WORKER, Actor
 from store.change import change
 from store.database import backend, run_sql, session
 from store.errors import Refused
@@ -65,6 +65,25 @@ def release(actor: Actor, now: datetime) -> None:
             raise Refused("This store is not held after a restore; there is nothing to release.")
         Setting.create(name=RELEASED, value=instant_text(now))
         made.event("store.released", "store", None, before={"restored_at": since})
+
+
+def compare(now: datetime) -> None:
+    """Hold the store when it has forgotten what the record of sent mails knows.
+
+    Refused when that cannot be read: it may be so, and whoever goes on would mail and bill twice.
+    """
+    if held() is not None:
+        return
+    try:
+        is_ahead = sent_record.is_ahead()
+    except OSError as error:
+        raise Refused(
+            f"The record of what was sent, {sent_record.path()}, cannot be read ({error.strerror}): nobody knows "
+            "whether this store is older than it, and would send and bill again. Give that file and its directory to "
+            "the worker's account, or mount what is missing."
+        ) from error
+    if is_ahead:
+        hold(WORKER, "more was mailed than this store knows: it is older than the record of it", now)
 
 
 def require_released() -> None:

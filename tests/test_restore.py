@@ -330,6 +330,26 @@ def test_whoever_may_not_read_the_record_is_kept_from_nothing(home: Home) -> Non
     assert (said.status, said.err) == (0, "")
 
 
+@pytest.mark.parametrize("asked", [("run", "deliver-mail"), ("run", "housekeeping"), ("worker", "--once")])
+def test_who_does_a_workers_work_is_refused_where_the_record_cannot_be_read(home: Home, asked: tuple[str, ...]) -> None:
+    record = home.store.with_name("keydesk.db.sent")
+    record.touch()
+    record.chmod(0)
+    before = home.counts()
+
+    with smtp_server() as server:
+        said = home.keydesk(*asked, before=as_an_ordinary_owner, **relay(server.port))
+
+    assert one_sentence(home, said.status, said.err) == (
+        "The record of what was sent, ~/.local/share/keydesk/keydesk.db.sent, cannot be read (Permission denied): "
+        "nobody knows whether this store is older than it, and would send and bill again. Give that file and its "
+        "directory to the worker's account, or mount what is missing."
+    )
+    assert server.received == []
+    assert home.counts() == before
+    assert home.sql("SELECT count(*) FROM worker") == [(0,)]
+
+
 def test_a_new_store_where_another_one_was_is_not_held(home: Home) -> None:
     home.store.with_name("keydesk.db.sent").write_text("1000000000 kd." + "a" * 32 + " " + "b" * 32 + "\n")
 

@@ -12,13 +12,17 @@ import pytest
 from cast import LONG_AGO, NOON, arrive, enable, key_of
 from hooked_hand_over import around_the_record
 from smtp_server import ScriptedServer, smtp_server
+from worker_log import Said
 
+from jobs import queues
 from jobs.delivery import Outcome, Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.smtp_session import Conversation, SmtpSession
-from store import notices, outbox, restored, sent_record
+from jobs.worker import Worker
+from store import notices, outbox, restored, runs, sent_record, workers
 from store.actors import WORKER
 from store.database import session
+from store.errors import Refused
 from store.outbox import Owed
 from store.tables import Email, Notice, User
 
@@ -318,3 +322,96 @@ def test_without_a_restore_the_record_is_not_asked(record: Path) -> None:
 
     assert len(server.received) == 2
     assert len(record.read_text().splitlines()) == 2
+
+
+def test_a_worker_that_cannot_read_the_record_as_it_starts_mails_nothing_and_goes_on_once_it_can(record: Path) -> None:
+    one_warning()
+    said = Said()
+    with smtp_server() as server:
+        send(server)
+        in_the_record = record.read_bytes()
+        Email.update(state="queued", sent_at=None, attempts=0).execute()  # as in a store that somebody put back
+        record.unlink()
+        record.mkdir()  # as good as a file of root's, for who is root
+        worker = worker_of(server, said)
+        worker.begin(NOON)
+        worker.work()
+        while_it_cannot = worker.empty("mails", lambda: NOON), runs.listed(), restored.held()
+        worker.tick(NOON)
+        (row,) = workers.alive(NOON)
+        record.rmdir()
+        record.write_bytes(in_the_record)
+        worker.work()
+        worker.empty("mails", lambda: NOON)
+        worker.end(NOON)
+
+    assert while_it_cannot == (0, [], None)
+    (unread,) = said.named("mail.record-unread")
+    assert unread["text"] == row.last_error
+    assert str(row.last_error).startswith(f"The record of what was sent, {record}, cannot be read (Is a directory): ")
+    assert [fact["fact"] for fact in said.facts] == [
+        "worker.started",
+        "mail.record-unread",
+        "mail.record-read",
+        "store.held",
+        "worker.stopped",
+    ]
+    assert len(server.received) == 1
+    assert restored.held() is not None
+
+
+def test_a_worker_that_can_read_the_record_at_last_does_what_is_due(record: Path) -> None:
+    one_warning()
+    said = Said()
+    record.mkdir()
+    with smtp_server() as server:
+        worker = worker_of(server, said)
+        worker.begin(NOON)
+        worker.work()
+        record.rmdir()
+        worker.work()
+        worker.empty("mails", lambda: NOON)
+
+    assert [len(said.named(fact)) for fact in ("mail.record-unread", "mail.record-read", "store.held")] == [1, 1, 0]
+    assert runs.listed()
+    assert len(server.received) == 1
+
+
+def test_a_pass_and_a_job_that_cannot_read_the_record_end_before_they_are_workers(record: Path) -> None:
+    one_warning()
+    record.mkdir()
+    for act in (Worker.once, Worker.run_due):
+        with smtp_server() as server, pytest.raises(Refused, match=r"cannot be read \(Is a directory\): nobody knows"):
+            act(worker_of(server, Said()), NOON)
+
+    assert workers.listed() == []
+    assert server.received == []
+
+
+def test_what_a_dead_worker_handed_over_waits_until_the_record_can_tell_of_it(record: Path) -> None:
+    one_warning()
+    said = Said()
+    with smtp_server() as server:
+        send(server)
+        dead = workers.register(workers.this_host(), "0.1.0", NOON, pid=2**22 + 1)  # beyond the kernel's highest
+        Email.update(state="handing-over", owner=dead, lease_until=NOON + DAY / 48, sent_at=None).execute()
+        in_the_record = record.read_bytes()
+        record.unlink()
+        record.mkdir()
+        worker = worker_of(server, said)
+        worker.begin(NOON)
+        kept = states()
+        record.rmdir()
+        record.write_bytes(in_the_record)
+        worker.work()
+        worker.empty("mails", lambda: NOON + DAY)
+
+    assert said.named("worker.buried")
+    assert kept == [("ase@nordlys.example", "handing-over")]
+    assert states() == [("ase@nordlys.example", "sent")]
+    assert len(server.received) == 1
+
+
+def worker_of(server: ScriptedServer, said: Said) -> Worker:
+    mails = queues.mails(lambda: SmtpSession("localhost", server.port, tls="none"), Sender("keys@fjord.example", ""))
+    return Worker(queues={"mails": mails}, clock=lambda: NOON, log=JsonLog(said, clock=lambda: NOON))

@@ -60,6 +60,7 @@ def run(
         if given.dry_run:
             return _tell(job, now, given.as_of)
         restored.require_released()
+        restored.compare(now)
         clock_seen.require_near(now, server_clock())
         _require_not_back(now)
         return _do(job, now, given.as_of, clock)
@@ -150,6 +151,7 @@ def _deliver(
     if not mail.host:
         raise Refused("No relay is set: mails wait in the outbox. Set [mail] host and sender.")
     restored.require_released()
+    restored.compare(clock())
     clock_seen.require_near(clock(), server_clock())
     sender, relay, total = (
         Sender(mail.sender, mail.reply_to, mail.idempotency_header),
