@@ -69,7 +69,13 @@ def load(path: Path) -> Peppers:
             raise SettingsWrong(
                 f"{path}:{number} is not a pepper (a version, a colon, 64 hex digits); restore the file."
             )
-        found[int(match[1])] = bytes.fromhex(match[2])
+        version = int(match[1])
+        if version in found:  # either may be the one that keys were made with
+            raise SettingsWrong(
+                f"{path}:{number} is a second pepper of version {version}. Give the one that was added last the next "
+                "number that is free."
+            )
+        found[version] = bytes.fromhex(match[2])
     if not found:
         raise SettingsWrong(f"The pepper file {path} is empty; restore it from where you keep it.")
     return Peppers(found, path)

@@ -157,6 +157,8 @@ def test_a_new_pepper_is_private_random_and_never_overwritten(tmp_path: Path) ->
         ("secret", 0o600, ":1 is not a pepper"),
         ("", 0o600, "is empty; restore it"),
         ("1:" + "ab" * 32 + "\n2:zz", 0o600, ":2 is not a pepper"),
+        (f"1:{'ab' * 32}\n2:{'ac' * 32}\n2:{'ad' * 32}", 0o600, ":3 is a second pepper of version 2"),
+        (f"1:{'ab' * 32}\n1:{'ab' * 32}", 0o600, ":2 is a second pepper of version 1"),
     ],
 )
 def test_a_pepper_file_that_is_wrong_is_refused_without_being_shown(
