@@ -13,7 +13,7 @@ from store.errors import FormatWrong, Refused, SettingsWrong
 from store.peppers import Peppers
 from store.rules import calendar, key_format
 from store.rules.text import check_name
-from store.tables import Setting
+from store.tables import Event, Setting
 
 _MARKS = "pepper_marks"
 _EXPIRED = -1  # among the notice days
@@ -65,6 +65,12 @@ def get() -> Installation:
     if found is None:
         raise Refused("This store has not been set up yet. Run `keydesk init`.")
     return found
+
+
+def set_up_at() -> datetime | None:
+    """When the store was set up, by its first event; of the days before it knows nothing."""
+    first = Event.get_or_none(Event.seq == 1)
+    return first.at if first is not None else None
 
 
 def set_up(installation: Installation, now: datetime, actor: Actor = WORKER, peppers: Peppers | None = None) -> None:

@@ -79,10 +79,13 @@ def test_a_month_without_a_price_list_waits_and_is_named_until_one_is_published(
 
     assert told.status == 0
     assert "Fjellbekk Regnskap AS  cannot be rated: " in told.out
-    assert parked.status == 1
+    assert parked.status == 4
     assert " of Fjellbekk Regnskap AS waits: " in parked.err
     assert parked.err.count("\n") == 1
-    assert parked.out == "8 runs of invoice-lines done, 0 failed.\n"
+    assert parked.out == (
+        "8 runs of invoice-lines done, 0 failed. For a person to settle: 1 month (1 parked); `keydesk invoice review` "
+        "lists them.\n"
+    )
     assert [line.split()[:2] for line in doctor.out.splitlines() if "OLD" in line] == [
         ["wrong", "invoices"],
         ["look", "prices"],

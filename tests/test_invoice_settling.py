@@ -76,7 +76,13 @@ def test_a_run_names_the_months_that_are_held_and_those_that_could_not_be_rated(
 
     status, out, err = desk("run", "invoice-lines")
 
-    assert (status, out) == (1, "2 runs of invoice-lines done, 0 failed.\n")
+    assert (status, out) == (
+        4,
+        (
+            "2 runs of invoice-lines done, 0 failed. For a person to settle: 2 months (1 parked, 1 held); "
+            "`keydesk invoice review` lists them.\n"
+        ),
+    )
     assert err.splitlines() == [
         (
             "keydesk: 2026-10 of Sydlys ApS waits: No price list OLD in DKK is in force for 2026-10; publish one with "

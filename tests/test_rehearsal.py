@@ -99,6 +99,17 @@ def test_a_day_to_come_is_told_as_it_will_be_and_never_done(keydesk: Keydesk) ->
     assert everything() == before
 
 
+def test_a_day_before_the_store_was_set_up_is_refused(keydesk: Keydesk) -> None:
+    before = everything()
+
+    with pytest.raises(Refused) as refusal:
+        keydesk("expiry-notices", "--as-of", "2016-12-07")
+
+    assert str(refusal.value) == ("2016-12-07 was over before this store was set up, on 2026-11-01; name a later day.")
+    assert everything() == before
+    assert keydesk("expiry-notices", "--as-of", "2026-11-01")[0] == "0"
+
+
 def test_the_markers_of_a_night_are_told_then_made_once(keydesk: Keydesk) -> None:
     before = everything()
 
@@ -136,8 +147,11 @@ def test_the_lines_of_a_month_are_told_then_written_once_and_what_cannot_be_rate
     expected = [line for line in told if line.startswith("2026-11  ") and "Hudson" not in line]
     for _ in range(2):
         assert keydesk("invoice-lines", now=december) == [
-            "1",
-            "4 runs of invoice-lines done, 0 failed.",
+            "4",
+            (
+                "4 runs of invoice-lines done, 0 failed. For a person to settle: 1 month (1 parked); `keydesk invoice "
+                "review` lists them."
+            ),
             f"keydesk: 2026-11 of Hudson Inc. waits: {why}",
         ]
         with database.session():

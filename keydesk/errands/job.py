@@ -4,10 +4,11 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from jobs import rehearsal
@@ -22,7 +23,17 @@ from jobs.worker import Worker
 from keydesk import __version__
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import ambiguous_mails, clock_seen, database, restored, run_decisions, runs, waiting_mails, workers
+from store import (
+    ambiguous_mails,
+    clock_seen,
+    database,
+    installation,
+    restored,
+    run_decisions,
+    runs,
+    waiting_mails,
+    workers,
+)
 from store.database import session
 from store.errors import Refused, StoreUnavailable
 from store.rules.key_format import redact
@@ -31,6 +42,7 @@ from store.runs import RunRow
 from store.tables import InvoiceMonth
 
 _MAIL = "deliver-mail"
+_IN_PART = 4
 _PATIENCE_SECONDS = 60  # with a worker that has taken a run first
 _LOOK_SECONDS = 0.2
 # What became of a mail, by the names of delivery.Outcome.
@@ -50,7 +62,7 @@ def run(
     clock: Callable[[], datetime],
     server_clock: ServerClock = clock_seen.of_server,
 ) -> int:
-    """Exit status 1 when a run failed, a month could not be rated or a mail was refused."""
+    """Exit status 1 when a run failed or a mail was refused, 4 when all were done and months wait for a person."""
     open_store(settings)
     now = clock()
     with session():
@@ -91,6 +103,9 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
     scenes = rehearsal.scenes(job, now, as_of)
     if any(scene.now > now for scene in scenes):
         raise Refused(f"{as_of} is not over everywhere; a day that has not been can only be told (--dry-run).")
+    begun = installation.set_up_at()
+    if as_of is not None and begun is not None and all(scene.now < begun for scene in scenes):
+        raise Refused(f"{as_of} was over before this store was set up, on {begun:%Y-%m-%d}; name a later day.")
     for scene in scenes:
         run_decisions.make_due(local_actor(), scene.planned(job, now), now)
     timetable = [line for line in TIMETABLE if line.name == job.name]
@@ -105,11 +120,27 @@ def _do(job: Job, now: datetime, as_of: date | None, clock: Callable[[], datetim
         worker.end(now)
     elsewhere = _by_other_workers(job, scenes, log.ran)
     months: set[str] = {scene.period for scene in scenes} if job.name.startswith("invoice-") else set()
-    parked = _waiting(months, "parked")
-    for line in (*parked, *_waiting(months, "held")):
+    waiting = {state: _waiting(months, state) for state in ("parked", "held")}
+    for line in chain(*waiting.values()):
         sys.stderr.write(f"keydesk: {visible(line)}\n")
-    sys.stdout.write(f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed{_told(elsewhere)}.\n")
-    return int(done.failed > 0 or bool(parked) or any(run.state != "done" for run in elsewhere))
+    left = _left(waiting)
+    sys.stdout.write(
+        f"{_counted(done.done, 'run')} of {job.name} done, {done.failed} failed{_told(elsewhere)}.{left}\n"
+    )
+    if done.failed > 0 or any(run.state != "done" for run in elsewhere):
+        return 1
+    return _IN_PART if left else 0
+
+
+def _left(waiting: Mapping[str, Sequence[str]]) -> str:
+    """How many months wait for a person, to be put after what was done; nothing when none does."""
+    told = [f"{len(months):,} {state}" for state, months in waiting.items() if months]
+    if not told:
+        return ""
+    return (
+        f" For a person to settle: {_counted(sum(map(len, waiting.values())), 'month')} ({', '.join(told)}); "
+        "`keydesk invoice review` lists them."
+    )
 
 
 def _by_other_workers(job: Job, scenes: Sequence[rehearsal.Scene], ran: Collection[str]) -> list[RunRow]:
