@@ -15,7 +15,7 @@ from jobs.planning import Planner, ServerClock, Verdict
 from jobs.queues import Clock, Mails, Queue
 from jobs.schedule import TIMETABLE, Job, Slices
 from jobs.watch import TICK_SECONDS
-from store import ambiguous_mails, database, installation, restored, runs, workers
+from store import ambiguous_mails, database, installation, outgoing, restored, runs, workers
 from store.database import session
 from store.errors import Refused, StoreUnavailable
 from store.runs import LEASE, LeaseLost, RunRow
@@ -143,10 +143,11 @@ class Worker:
             self._unread = str(unread)
         host = workers.this_host()
         for name in workers.bury(host, now):
-            freed = runs.put_back(name)
+            freed, freed_mails = runs.put_back(name), outgoing.release(name)
             # What a mail of the dead has become, the record may tell: without it that waits until its lease is over.
             ambiguous = [] if self._unread else ambiguous_mails.bury(name, now)
-            self.log.say("worker.buried", "warning", worker=name, freed=freed, ambiguous_mails=ambiguous)
+            facts = {"freed": freed, "freed_mails": freed_mails, "ambiguous_mails": ambiguous}
+            self.log.say("worker.buried", "warning", worker=name, **facts)
         self.name = workers.register(host, self.version, now, kind=kind)
         self.log.say("worker.started", worker=self.name, version=self.version)
         if self._unread:
@@ -183,14 +184,12 @@ class Worker:
 
     def _is_held(self) -> bool:
         """Whether the store was restored and nobody has let it go on: nothing is planned, run, sent or billed."""
-        held = restored.held()
-        if held != self._held:
-            self._held = held
-            if held is None:
-                self.log.say("store.released")
-            else:
-                self.log.say("store.held", "warning", restored_at=held)
-        return held is not None
+        before, self._held = self._held, restored.held()
+        if self._held is not None and self._held != before:
+            self.log.say("store.held", "warning", restored_at=self._held)
+        elif self._held is None and before is not None:
+            self.log.say("store.released", restored_at=before)
+        return self._held is not None
 
     def _plan(self, now: datetime) -> int:
         if self._is_held():

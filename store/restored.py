@@ -56,8 +56,8 @@ def hold(actor: Actor, why: str, now: datetime, *, since: datetime | None = None
             made.event("store.restored", "store", None, after={"why": why})
 
 
-def release(actor: Actor, now: datetime) -> None:
-    """Let a restored store send and bill again. Refused when it is not held."""
+def release(actor: Actor, now: datetime) -> str:
+    """Let a restored store send and bill again; since when it was held. Refused when it is not held."""
     with change(actor, "store.released", None, now) as made:
         _alone()
         since = held()
@@ -65,6 +65,7 @@ def release(actor: Actor, now: datetime) -> None:
             raise Refused("This store is not held after a restore; there is nothing to release.")
         Setting.create(name=RELEASED, value=instant_text(now))
         made.event("store.released", "store", None, before={"restored_at": since})
+        return since
 
 
 def compare(now: datetime) -> None:

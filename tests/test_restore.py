@@ -1,6 +1,7 @@
 """Is a backup what it seems, can it be put back, and does a restored store neither mail twice nor bill unasked?"""
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -302,7 +303,7 @@ def test_a_store_that_somebody_put_back_by_hand_is_held_too(home: Home, backup: 
         told = home.keydesk("doctor", **relay(server.port))
         home.keydesk("worker", "--once", **relay(server.port))
         held = len(server.received)
-        home.keydesk("worker", "--once", "--resume", **relay(server.port))
+        resumed = home.keydesk("worker", "--once", "--resume", **relay(server.port))
         home.keydesk("worker", "--once", **relay(server.port))
         received = [(mail.recipient, str(mail.message["Subject"])) for mail in server.received]
 
@@ -312,6 +313,7 @@ def test_a_store_that_somebody_put_back_by_hand_is_held_too(home: Home, backup: 
         assert one_sentence(home, refused.status, refused.err).startswith(waits)
     assert [line.split("  ")[0] for line in told.out.splitlines() if waits in line] == ["look"]
     assert len(set(received)) == len(received)
+    assert re.search(r'"fact": "store.released", "restored_at": "20', resumed.out)
     assert home.sql("SELECT act FROM event WHERE act LIKE 'store.%' ORDER BY seq") == [
         ("store.restored",),
         ("store.released",),

@@ -12,7 +12,8 @@ from jobs.json_log import JsonLog
 from jobs.periods import EachDay
 from jobs.schedule import Job
 from jobs.worker import Pass, Worker
-from store import outbox, outgoing, runs, workers
+from store import outbox, outgoing, restored, runs, workers
+from store.actors import WORKER
 from store.database import run_sql
 from store.errors import Refused
 from store.outbox import Owed
@@ -124,6 +125,35 @@ def test_a_worker_that_dies_in_the_middle_leaves_nothing_and_the_next_one_does_t
     assert (after_the_cut, passed.done, written()) == ([], 1, ["tea 2026-11-23"])
     assert [fact["freed"] for fact in said.named("worker.buried")] == [1]
     assert Run.get().attempt == 2
+
+
+def test_what_a_killed_worker_had_in_hand_is_counted_as_it_is_buried(empty_store: str) -> None:
+    arrive()
+    context = {"by": "olav", "at": "2026-11-23T11:00:00Z"}
+    outbox.queue([Owed("test_mail", f"{name}@x.example", "", name, context) for name in ("a", "b")], NOON)
+    dead = workers.register(workers.this_host(), "0.1.0", NOON, pid=2**22 + 1)
+    claimed = outgoing.claim(dead, 2, timedelta(minutes=30), NOON)
+    said = Said()
+
+    worker(said=said).begin(NOON)
+
+    (buried,) = said.named("worker.buried")
+    assert (len(claimed), buried["freed"], buried["freed_mails"], buried["ambiguous_mails"]) == (2, 0, 2, [])
+    assert [mail.state for mail in Email.select()] == ["queued", "queued"]
+
+
+def test_the_log_says_of_which_restore_a_store_is_held_and_released(empty_store: str) -> None:
+    arrive()
+    said = Said()
+    tea = worker(daily("tea", one("tea")), said=said)
+    restored.hold(WORKER, "a test", NOON)
+    tea.once(NOON)
+    restored.release(WORKER, NOON + timedelta(hours=1))
+
+    tea.once(NOON + timedelta(hours=1))
+
+    told = [(fact["fact"], fact["restored_at"]) for fact in said.facts if fact["fact"].startswith("store.")]
+    assert told == [("store.held", "2026-11-23T12:00:00Z"), ("store.released", "2026-11-23T12:00:00Z")]
 
 
 def test_a_run_whose_lease_was_lost_meanwhile_writes_nothing(empty_store: str) -> None:

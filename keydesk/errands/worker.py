@@ -35,7 +35,7 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
         with session():
             clock_seen.set_to(clock())
     if given.resume:
-        restored.release(local_actor(), clock())
+        log.say("store.released", restored_at=restored.release(local_actor(), clock()))
     if given.clock_from:
         if not given.on_a_copy:
             raise Refused(
