@@ -10,6 +10,7 @@ from store import sandbox_holds, sandbox_mails
 from store.database import run_sql, session, transact
 from store.fields import seconds
 from store.rules import calendar
+from store.sandbox_callers import KEYS_THEN
 
 _REMEMBERED_NIGHTS = 31  # after a longer downtime older nights are not recorded one by one
 _STALE_AFTER_NIGHTS = 3
@@ -147,12 +148,6 @@ def _exists(day: date, zone: Any) -> bool:
     return calendar.start_of_day(day, zone) < calendar.start_of_day(day + timedelta(days=1), zone)
 
 
-_KEYS_THEN = """
-    SELECT 1 FROM api_key k JOIN company_user u ON u.id = k.resource_id {more}
-     WHERE k.company_id = c.id AND k.environment IN ('sandbox', 'all')
-       AND u.licensed_at <= ? AND (u.deactivated_at IS NULL OR u.deactivated_at > ?)
-"""
-
 _DUE = """
     INSERT INTO refresh_marker (company_id, night, state, due_at, attempt, message)
     SELECT c.id, ?,
@@ -171,7 +166,7 @@ _DUE = """
 for _mark, _text in (
     ("{said}", sandbox_holds.SAID),
     ("{open}", sandbox_holds.standing_at("c.id", "?")),
-    ("{keys}", _KEYS_THEN.replace("{more}", "")),
+    ("{keys}", KEYS_THEN.replace("{more}", "")),
 ):
     _DUE = _DUE.replace(_mark, _text)
 
@@ -194,7 +189,7 @@ _MISSED = """
                       AND s.started_at <= ? AND s.ended_at > ?)
      ORDER BY c.id
     ON CONFLICT (company_id, night) DO NOTHING
-""".replace("{keys}", _KEYS_THEN.replace("{more}", "JOIN key_span s ON s.key_id = k.id"))
+""".replace("{keys}", KEYS_THEN.replace("{more}", "JOIN key_span s ON s.key_id = k.id"))
 
 _GIVE_UP_OLDER = """
     UPDATE refresh_marker

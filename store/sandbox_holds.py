@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from store import companies, events
+from store import companies, events, sandbox_callers
 from store.actors import WORKER, Actor
 from store.change import Change, change
 from store.database import run_sql, session
@@ -104,11 +104,15 @@ def again_for(actor: Actor, company_id: int, now: datetime) -> Again:
         newest = RefreshMarker.select().where(RefreshMarker.company == company_id)
         marker = newest.order_by(RefreshMarker.night.desc()).first()
         if marker is None:
-            raise Refused("This company's sandbox was never to be refreshed; it is marked for its next night.")
+            why = sandbox_callers.why_none(companies.get(company_id), now)
+            next_one = "; it is marked for its next night" if why is None else f": {why}"
+            raise Refused(f"This company's sandbox was never to be refreshed{next_one}.")
         released = _let_go(made, company_id, marker.night)
         state = _due_at_once(made, marker.id) or str(marker.state)
         if state == "done" and not released:
-            raise Refused(f"The night of {marker.night} is done; the next one is refreshed by itself.")
+            why = sandbox_callers.why_none(companies.get(company_id), now)
+            next_one = "; the next one is refreshed by itself" if why is None else f", and no other is marked: {why}"
+            raise Refused(f"The night of {marker.night} is done{next_one}.")
         return Again(None if state == "done" else marker.night, state, released)
 
 

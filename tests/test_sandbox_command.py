@@ -176,6 +176,38 @@ def test_a_person_holds_a_sandbox_and_lets_it_go(keydesk: Call) -> None:
     assert again == ["The refresh of Fjellbekk for the night of 2026-11-23 is due now.\n"] * 2
 
 
+def test_a_night_that_is_done_is_not_promised_again_and_none_where_none_will_come(home: Home, keydesk: Call) -> None:
+    noon = TWO_OCLOCK + timedelta(hours=11)
+    keydesk("done", claimed(keydesk)["token"])
+
+    def let_go() -> list[str]:
+        keydesk("hold", "c-1", "--reason", "demo week", now=noon)
+        return [keydesk(verb, "c-1", now=noon)[1] for verb in ("release", "again")]
+
+    as_it_is = let_go()
+    told = []
+    for text in (
+        "UPDATE api_key SET environment = 'prod'",
+        "UPDATE integration SET enabled_at = NULL",
+        "UPDATE company SET deactivated_at = created_at WHERE external_id = 'c-1'",
+    ):
+        home.sql(text)
+        told.append(let_go())
+
+    assert as_it_is == [
+        "The sandbox of Fjellbekk is refreshed from the next night on.\n",
+        "The night of 2026-11-23 is done; the next one is refreshed by itself.",
+    ]
+    whys = ("it has no key that is accepted in Sandbox", "API Access is off", "the company is not active")
+    assert told == [
+        [
+            f"The sandbox of Fjellbekk is let go, and no night is marked for it: {why}.\n",
+            f"The night of 2026-11-23 is done, and no other is marked: {why}.",
+        ]
+        for why in whys
+    ]
+
+
 def test_a_program_that_holds_and_releases_hears_how_the_sandbox_is_then(keydesk: Call) -> None:
     noon = TWO_OCLOCK + timedelta(hours=11)
     acts = [

@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from keydesk.errands import sandbox_list
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import clock_seen, companies, installation, markers, restored, sandbox_holds
+from store import clock_seen, companies, installation, markers, restored, sandbox_callers, sandbox_holds
 from store.database import session
 from store.errors import Refused
+from store.listings import sandboxes
 from store.markers import LeaseLost, Report
 from store.rules.text import visible
 from store.tables import Company
 
 _LONGEST_LEASE_MINUTES = markers.LONGEST_LEASE // timedelta(minutes=1)
+_MAY_BE_DONE_NOW = frozenset({"due", "failed", "missed", "held"})  # the newest night, by `again`
 LEASE_LOST = 75  # EX_TEMPFAIL of sysexits.h: somebody else has it, and that is no fault
 
 
@@ -101,17 +103,25 @@ def _hold(company: Company, given: argparse.Namespace, now: datetime) -> str:
 
 
 def _release(company: Company, _given: argparse.Namespace, now: datetime) -> str:
+    name = visible(company.name)
     if not sandbox_holds.release(local_actor(), company.id, now):
-        return f"The sandbox of {visible(company.name)} is neither held nor in quarantine; nothing was changed."
-    again = f"`keydesk sandbox again {visible(company.external_id)}` does it now"
-    return f"The sandbox of {visible(company.name)} is refreshed from the next night on; {again}."
+        return f"The sandbox of {name} is neither held nor in quarantine; nothing was changed."
+    coming = _from_the_next_night(company, now)
+    if sandbox_callers.why_none(company, now) is None and sandboxes.of(company.id).marked in _MAY_BE_DONE_NOW:
+        coming += f"; `keydesk sandbox again {visible(company.external_id)}` does it now"
+    return f"The sandbox of {name} {coming}."
+
+
+def _from_the_next_night(company: Company, now: datetime) -> str:
+    why = sandbox_callers.why_none(company, now)
+    return "is refreshed from the next night on" if why is None else f"is let go, and no night is marked for it: {why}"
 
 
 def _again(company: Company, _given: argparse.Namespace, now: datetime) -> str:
     again = sandbox_holds.again_for(local_actor(), company.id, now)
     ended = "Its quarantine is over. " if again.released else ""
     if again.night is None:
-        return f"{ended}The sandbox of {visible(company.name)} is refreshed from the next night on."
+        return f"{ended}The sandbox of {visible(company.name)} {_from_the_next_night(company, now)}."
     state = "running" if again.state == "running" else "due now"
     return f"{ended}The refresh of {visible(company.name)} for the night of {again.night} is {state}."
 
