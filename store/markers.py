@@ -17,7 +17,7 @@ from store.errors import Refused
 from store.fields import instant, seconds
 from store.mail_contexts import instant_text
 from store.rules.key_format import redact
-from store.rules.text import one_line
+from store.rules.text import one_line, visible
 
 _SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
@@ -139,6 +139,7 @@ def done(actor: Actor, token: str, message: str, now: datetime) -> Report:
 def fail(actor: Actor, token: str, message: str, now: datetime, *, retry_in: timedelta | None = None) -> Report:
     """Report that the refresh failed, and why. Said twice, it is the same as once.
 
+    Refused when another try is asked for only the second time, and could have been had the first time.
     With `retry_in` the night is due again after that, unless a newer one has been marked, and nobody is mailed.
     Without, those to notify get one mail about this attempt. Too many failures in a row put the sandbox in quarantine:
     it is not tried again until a person lets it go, and that is mailed whatever was asked for.
@@ -150,6 +151,11 @@ def fail(actor: Actor, token: str, message: str, now: datetime, *, retry_in: tim
         marker = _of(token)
         if marker.state in {"running", "done"}:  # whatever else carries a token was reported as failed before
             _fail(made, marker, message, retry_in)
+        elif retry_in is not None and marker.state == "failed" and not marker.quarantined and _may_be_retried(marker):
+            raise Refused(
+                "This refresh was reported as failed before, without another try; nothing was changed. `keydesk "
+                f"sandbox again {visible(marker.company)}` has it tried again."
+            )
         return _report(marker)
 
 
@@ -176,7 +182,7 @@ def _over(now: datetime) -> tuple[int, int]:
 def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | None) -> None:
     failures = 1 + int(run_sql(_FAILED_BEFORE, (marker.company_id, marker.night.isoformat())).fetchone()[0])
     too_many = failures >= sandbox_holds.QUARANTINED_AFTER
-    retried = retry_in is not None and not too_many and run_sql(_MAY_BE_RETRIED, (marker.id,)).fetchone() is not None
+    retried = retry_in is not None and not too_many and _may_be_retried(marker)
     if retried and retry_in is not None:
         _finish(made, marker, "due", message, failures=failures, due_at=made.now + retry_in)
     else:
@@ -188,6 +194,11 @@ def _fail(made: Change, marker: _Marker, message: str, retry_in: timedelta | Non
         reason = f"sandbox_failed:{marker.id}:{marker.attempt}"
         told = failures if too_many else 0
         sandbox_mails.tell(marker.company_id, reason, marker.night, str(marker.message), made.now, failures=told)
+
+
+def _may_be_retried(marker: _Marker) -> bool:
+    """Whether the night is the newest and nobody holds it."""
+    return run_sql(_MAY_BE_RETRIED, (marker.id,)).fetchone() is not None
 
 
 def _finish(

@@ -82,6 +82,32 @@ def test_a_claim_and_each_report_are_one_json_object(keydesk: Call) -> None:
         )
 
 
+def test_another_try_that_is_asked_for_too_late_is_refused_and_of_two_the_first_counts(keydesk: Call) -> None:
+    one, other = (json.loads(line)["token"] for line in keydesk("next", "--limit", "2")[1].splitlines())
+    failed = keydesk("fail", one, "--message", "no space")
+    first = keydesk("fail", other, "--message", "no space", "--retry-in", "30")
+
+    assert keydesk("fail", one, "--message", "no space", "--retry-in", "30") == (
+        1,
+        (
+            "This refresh was reported as failed before, without another try; nothing was changed. `keydesk sandbox "
+            "again c-1` has it tried again."
+        ),
+    )
+    assert keydesk("fail", one, "--message", "no space") == failed
+    assert keydesk("fail", other, "--message", "no space", "--retry-in", "60") == first
+
+
+def test_the_failure_that_began_a_quarantine_may_be_said_twice_with_another_try(keydesk: Call) -> None:
+    for tries in range(3):
+        now = TWO_OCLOCK + timedelta(minutes=2 * tries)
+        token = json.loads(keydesk("next", "--limit", "2", now=now)[1].splitlines()[-1 if tries else 0])["token"]
+        said = [keydesk("fail", token, "--message", "no space", "--retry-in", "1", now=now) for _ in range(2)]
+
+    assert said[0] == said[1]
+    assert json.loads(said[0][1])["quarantined"] is True
+
+
 def test_a_claim_that_went_to_another_is_told_by_75(keydesk: Call) -> None:
     slow = claimed(keydesk)
     later = TWO_OCLOCK + timedelta(hours=1)
