@@ -99,8 +99,8 @@ def why_it_waits() -> str | None:
     since = held()
     if since is not None:
         return (
-            f"This store was restored at {since} and neither sends nor bills. Look what is missing since the backup, "
-            "then run `keydesk restore --release`."
+            f"This store was restored at {since}: it neither sends nor bills, and gives out no sandbox. Look what is "
+            "missing since the backup, then run `keydesk restore --release`."
         )
     try:
         is_ahead = sent_record.is_ahead()

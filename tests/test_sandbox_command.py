@@ -142,8 +142,8 @@ def test_a_restored_store_hands_nothing_out_until_it_is_released_and_takes_what_
     assert keydesk("next") == (
         1,
         (
-            "This store was restored at 2026-11-23T01:00:00Z and neither sends nor bills. Look what is missing since "
-            "the backup, then run `keydesk restore --release`."
+            "This store was restored at 2026-11-23T01:00:00Z: it neither sends nor bills, and gives out no sandbox. "
+            "Look what is missing since the backup, then run `keydesk restore --release`."
         ),
     )
     assert keydesk("heartbeat", token)[0] == keydesk("done", token)[0] == 0
