@@ -160,8 +160,8 @@ def test_the_list_says_of_each_how_it_is_and_how_old_its_data(keydesk: Call) -> 
     assert keydesk("list", now=later) == (
         0,
         (
-            "c-1           done         2026-11-23  of 2026-11-23, 2 nights old\n"
-            "c-2           failed       2026-11-23  never refreshed  no space left on db7\n"
+            "c-1           done         2026-11-23  of 2026-11-23, 2 nights old  Fjellbekk\n"
+            "c-2           failed       2026-11-23  never refreshed  Havn: no space left on db7\n"
         ),
     )
     assert [json.loads(line)["company"] for line in keydesk("list", "--json", "--state", "failed")[1].splitlines()] == [

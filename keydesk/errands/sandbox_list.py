@@ -51,7 +51,9 @@ def _listed(wanted: tuple[str, ...], now: datetime) -> Iterator[str]:
     for row in sandboxes.every(wanted):
         none = False
         night = row.night or "-"
-        yield f"{visible(row.company):<12}  {row.state:<11}  {night!s:<10}  {_age(row, now)}  {_why(row)}".rstrip()
+        name, why = visible(row.name), _why(row)
+        told = f"{name}: {why}" if why else name
+        yield f"{visible(row.company):<12}  {row.state:<11}  {night!s:<10}  {_age(row, now)}  {told}"
     if none:
         yield "No sandbox is in that state." if wanted else "No sandbox was ever to be refreshed."
 
