@@ -140,7 +140,10 @@ def test_a_relay_that_is_down_refuses_or_rejects_costs_no_mail(home: Home) -> No
 
     with nobody() as port:
         down = home.keydesk("run", "deliver-mail", **relay(port))
-    assert (down.status, down.out) == (1, "Mails: none was due; `keydesk mail list` shows the newest.\n")
+    assert (down.status, down.out) == (
+        1,
+        "Mails: none was handed over, 1 waits; `keydesk mail list` shows the newest.\n",
+    )
     assert down.err.splitlines() == [
         f"keydesk: mail relay-refused 1: The mail server localhost:{port} cannot be reached: Connection refused",
         "keydesk: " + waiting.rstrip(),

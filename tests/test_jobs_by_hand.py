@@ -50,6 +50,15 @@ def mails() -> list[tuple[str, str | None]]:
         return [(mail.state, mail.owner) for mail in Email.select().order_by(Email.id)]
 
 
+def test_a_relay_that_refuses_the_sender_leaves_mails_waiting_and_it_is_said_how_many(
+    keydesk: Keydesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with smtp_server("550 mail") as server, pytest.raises(Refused, match="The relay takes no mail now; "):
+        keydesk("deliver-mail", port=server.port)
+
+    assert capsys.readouterr().out == "Mails: none was handed over, 1 waits; `keydesk mail list` shows the newest.\n"
+
+
 def ledger() -> list[str]:
     with session():
         return [run.state for run in runs.listed()]

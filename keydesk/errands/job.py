@@ -208,9 +208,12 @@ def _deliver(
             unwritten.write(name)  # what the relay has answered and could not be written down
             ambiguous_mails.bury(name, clock())  # what was under way when it was interrupted
             workers.stop(name, clock())
-    told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
-    sys.stdout.write(f"Mails: {', '.join(told) or 'none was due'}; `keydesk mail list` shows the newest.\n")
     due = waiting_mails.due(clock())
+    told = [f"{total[state]} {became}" for state, became in _BECAME.items() if total[state]]
+    told = told or ["none was handed over" if due else "none was due"]
+    if outcome.stopped and due:
+        told.append(f"{due:,} {'waits' if due == 1 else 'wait'}")
+    sys.stdout.write(f"Mails: {', '.join(told)}; `keydesk mail list` shows the newest.\n")
     if due and mail.per_minute and not outcome.stopped:
         sys.stdout.write(f"{due:,} more wait for the next minute: [mail] per_minute is {mail.per_minute}.\n")
     if outcome.stopped:
