@@ -320,7 +320,7 @@ def _mail(verb: argparse.ArgumentParser) -> None:
     preview.add_argument("--eml", type=Path, metavar="FILE", help="write the whole message there")
     resend = _act(acts, "resend", "send a mail again that failed, or whose answer was lost")
     resend.add_argument("id", type=_number)
-    dismiss = _act(acts, "dismiss", "decide that a mail is not sent (again)")
+    dismiss = _act(acts, "dismiss", "decide that a mail is not sent (again): it is withdrawn")
     dismiss.add_argument("id", type=_number)
     dismiss.add_argument("--reason", required=True)
     test = _act(acts, "test", "queue a test mail to an address")

@@ -23,6 +23,7 @@ def resend(actor: Actor, email_id: int, now: datetime) -> None:
             (seconds(now), email_id),
         ).rowcount
         if changed != 1:
+            _refuse_on_its_way(mail)
             raise Refused(f"This mail is {mail.state}; only one that failed or whose answer was lost is sent again.")
         made.event(
             "mail.resend", _subject(mail), mail.company_id, before={"state": mail.state}, after={"state": "queued"}
@@ -40,12 +41,29 @@ def dismiss(actor: Actor, email_id: int, reason: str, now: datetime) -> None:
             (said, email_id),
         ).rowcount
         if changed != 1:
-            if mail.state in {"claimed", "handing-over"}:
-                raise Refused("This mail is on its way to the relay. If it has not gone, try again in a minute.")
+            _refuse_on_its_way(mail)
             raise Refused(f"This mail is {mail.state}; there is nothing left to dismiss.")
         made.event(
             "mail.dismiss", _subject(mail), mail.company_id, before={"state": mail.state}, after={"reason": said}
         )
+
+
+def on_its_way(state: str) -> str | None:
+    """Why a mail in that state is nobody's to decide about yet, and when it will be; None when it is in no hands."""
+    if state == "claimed":
+        return "This mail is on its way to the relay. If it has not gone, try again in a minute."
+    if state == "handing-over":
+        return (
+            "This mail is being handed over to the relay. What became of it is known in up to 14 minutes, or 30 if its "
+            "worker has died; try again then."
+        )
+    return None
+
+
+def _refuse_on_its_way(mail: Email) -> None:
+    why = on_its_way(mail.state)
+    if why is not None:
+        raise Refused(why)
 
 
 def _held(email_id: int) -> Email:

@@ -276,10 +276,18 @@ def test_a_mail_that_is_on_its_way_may_be_dismissed_later_and_that_is_said(empty
     number = handed_over() if hand_over else owe()
     claim()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refused) as dismissed:
         mail_decisions.dismiss(OLAV, number, "no", NOON)
+    with pytest.raises(Refused) as resent:
+        mail_decisions.resend(OLAV, number, NOON)
 
-    assert str(refused.value) == "This mail is on its way to the relay. If it has not gone, try again in a minute."
+    when = (
+        "This mail is being handed over to the relay. What became of it is known in up to 14 minutes, or 30 if its "
+        "worker has died; try again then."
+        if hand_over
+        else "This mail is on its way to the relay. If it has not gone, try again in a minute."
+    )
+    assert str(dismissed.value) == str(resent.value) == when
 
 
 def test_nobody_resends_or_dismisses_what_was_sent_or_what_is_not_there(empty_store: str) -> None:

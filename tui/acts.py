@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from store import mail_decisions
 from store.actors import READ, Actor
 from store.listings.companies import CompanyRow
 from store.listings.emails import MailRow
@@ -226,16 +227,16 @@ def _resend(situation: Situation) -> str | None:
     row = situation.row
     if isinstance(row, MailRow) and row.state in {"failed", "ambiguous"}:
         return None
-    return "Only a mail that failed, or whose answer was lost, is sent again."
+    on_its_way = mail_decisions.on_its_way(row.state) if isinstance(row, MailRow) else None
+    return on_its_way or "Only a mail that failed, or whose answer was lost, is sent again."
 
 
 def _dismiss(situation: Situation) -> str | None:
     row = situation.row
     if isinstance(row, MailRow) and row.state in {"queued", "failed", "ambiguous"}:
         return None
-    if isinstance(row, MailRow) and row.state in {"claimed", "handing-over"}:
-        return "This mail is on its way to the relay. If it has not gone, try again in a minute."
-    return "Only a mail that waits, failed, or whose answer was lost is put aside."
+    on_its_way = mail_decisions.on_its_way(row.state) if isinstance(row, MailRow) else None
+    return on_its_way or "Only a mail that waits, failed, or whose answer was lost is put aside."
 
 
 def _run_now(situation: Situation) -> str | None:
