@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command import EXAMPLES, Home
+from command import EXAMPLES, NOW, Home
 from postgres_server import PostgresServer
 
-from keydesk.command import main
+from keydesk.command import main, parser
+from keydesk.errands import mail
+from store import database
 
 
 def test_a_new_user_gets_from_an_empty_home_to_a_key_that_is_accepted_until_it_is_revoked(tmp_path: Path) -> None:
@@ -177,6 +179,17 @@ def test_every_kind_of_mail_can_be_seen_before_it_is_sent(
     assert html.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert eml.read_bytes().count(b"\nSubject: ") == 1
     assert subject
+
+
+def test_two_test_mails_of_one_second_are_two(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    given = parser().parse_args(["mail", "test", "ase@example.com"])
+
+    for _ in range(2):
+        mail.run(given, home.settings(), lambda: NOW)
+        database.dispose()
+
+    assert capsys.readouterr().out.count("A test mail to ase@example.com is in the outbox; ") == 2
+    assert home.sql("SELECT recipient, state FROM email") == [("ase@example.com", "queued")] * 2
 
 
 def test_mails_can_be_listed_and_read(home: Home) -> None:

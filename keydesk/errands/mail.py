@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
+from uuid import uuid4
 
 from jinja2 import TemplateError
 
@@ -97,7 +98,7 @@ def _test(text: str, settings: Settings, now: datetime) -> int:
                 kind="test_mail",
                 recipient=address.ascii,
                 recipient_name="",
-                dedupe_key=f"test_mail:{mailbox(address.ascii)}:{mail_contexts.instant_text(now)}",
+                dedupe_key=f"test_mail:{mailbox(address.ascii)}:{mail_contexts.instant_text(now)}:{uuid4().hex[:8]}",
                 context={"by": actor.name, "at": mail_contexts.instant_text(now), "roles": ["operator"]},
             )
         )
