@@ -18,6 +18,7 @@ Tls = Literal["implicit", "starttls", "none"]
 
 _REPLY_LINES: Final = 100
 _LINE_LENGTH: Final = 8192
+_NO_TLS_AT_ONCE: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what OpenSSL says of a greeting
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,10 @@ def _open(server: MailServer, client: Client) -> None:
     try:
         client.sock = socket.create_connection((server.host, server.port), server.timeouts.connect)
     except OSError as error:
-        text = f"The mail server {server.host}:{server.port} cannot be reached: {shown(error.strerror or error)}"
+        text = (
+            f"The mail server {server.host}:{server.port} cannot be reached: {shown(error.strerror or error)}. See "
+            "whether it runs, and whether host and port in [mail] are right."
+        )
         raise NoWayError(TryLater("connect", NO_REPLY, text, of_relay=True)) from None
     # The dot goes after the body; held back until that is confirmed, it would cost 40 ms a mail.
     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -240,6 +244,8 @@ def _wrap(server: MailServer, client: Client) -> None:
         raise NoWayError(StopRun("tls", NO_REPLY, shown(text))) from None
     except OSError as error:
         text = f"TLS with the mail server {server.host}:{server.port} failed: {shown(error)}"
+        if server.tls == "implicit" and isinstance(error, ssl.SSLError) and error.reason in _NO_TLS_AT_ONCE:
+            text += '. That port speaks no TLS at once; try tls = "starttls" in [mail].'
         speaks_no_tls = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
         answer = StopRun("tls", NO_REPLY, text) if speaks_no_tls else TryLater("tls", NO_REPLY, text, of_relay=True)
         raise NoWayError(answer) from None

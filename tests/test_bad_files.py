@@ -145,7 +145,10 @@ def test_a_relay_that_is_down_refuses_or_rejects_costs_no_mail(home: Home) -> No
         "Mails: none was handed over, 1 waits; `keydesk mail list` shows the newest.\n",
     )
     assert down.err.splitlines() == [
-        f"keydesk: mail relay-refused 1: The mail server localhost:{port} cannot be reached: Connection refused",
+        (
+            f"keydesk: mail relay-refused 1: The mail server localhost:{port} cannot be reached: Connection refused. "
+            "See whether it runs, and whether host and port in [mail] are right."
+        ),
         "keydesk: " + waiting.rstrip(),
     ]
     with canned_server(b"554 5.7.1 Not you\r\n") as port:

@@ -48,7 +48,10 @@ def test_a_relay_that_is_down_refuses_or_says_nothing_is_told_apart(well: Home) 
         assert found(well, **relay(port)) == {
             "mail": (
                 "wrong",
-                f"localhost:{port}: The mail server localhost:{port} cannot be reached: Connection refused",
+                (
+                    f"localhost:{port}: The mail server localhost:{port} cannot be reached: Connection refused. "
+                    "See whether it runs, and whether host and port in [mail] are right."
+                ),
             ),
         }
     with canned_server(b"554 5.7.1 Not you\r\n") as port:

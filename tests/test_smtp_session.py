@@ -259,6 +259,18 @@ def test_a_server_that_offers_no_starttls_gets_nothing(ca_file: Path) -> None:
     assert answer == StopRun("tls", 0, text)
 
 
+def test_a_port_that_speaks_no_tls_at_once_is_told_of_the_other_way(ca_file: Path) -> None:
+    with (
+        smtp_server() as server,
+        SmtpSession("localhost", server.port, tls="implicit", ca_file=ca_file, timeouts=PATIENCE) as session,
+    ):
+        answer = session.check()
+
+    assert isinstance(answer, StopRun)
+    assert answer.text.startswith(f"TLS with the mail server localhost:{server.port} failed: ")
+    assert answer.text.endswith('. That port speaks no TLS at once; try tls = "starttls" in [mail].')
+
+
 def test_a_wrong_password_stops_the_run_and_is_not_in_what_is_said_about_it(
     ca_file: Path, certificate_for: CertificateFor
 ) -> None:
