@@ -338,6 +338,14 @@ def test_a_mask_that_breaks_a_rule_of_the_table_leaves_the_sandbox_as_it_was(pro
         ),
         ('targets = ["/x"]\n[[mask]]\ntable = "a"\ncolumn = "b"\nwith = "fixed"', "fixed needs a value"),
         ('targets = ["/x"]\n[[mask]]\ntable = "a"\nwith = "null"', "needs a table and a column"),
+        (
+            'targets = ["/x"]\n[[mask]]\ntable = "a"\ncolumn = "b"\nwiht = "null"',
+            "rules.toml: [[mask]] number 1: wiht is not known; did you mean with?",
+        ),
+        (
+            'targets = ["/x"]\n[[mask]]\ntable = "a"\ncolumn = "b"\nwith = "null"\nonly_if = 1',
+            "[[mask]] number 1: only_if is not known; there are table, column, with, value.",
+        ),
         ("targets = [", "are not TOML"),
     ],
 )
@@ -355,6 +363,19 @@ def test_rules_that_cannot_be_read_are_told(tmp_path: Path, text: str, sentence:
 def test_a_companys_id_leads_nowhere_else(company: str | None) -> None:
     with pytest.raises(KeydeskError):
         rules.place("/srv/sandbox/{company}.db", company)
+
+
+def test_one_column_that_is_masked_is_one(home: Home, production: Path) -> None:
+    folder = production.parent
+    mask = folder / "one.toml"
+    mask.write_text(
+        f'targets = ["{folder}/sandbox/*.db"]\n[[mask]]\ntable = "customer"\ncolumn = "email"\nwith = "mail"\n'
+    )
+    places = ("--source", production, "--target", folder / "sandbox" / "one.db")
+
+    said = home.keydesk("refresher", "sqlite", *places, "--mask", mask)
+
+    assert (said.status, said.out, said.err) == (0, f"{folder}/sandbox/one.db is fresh, 1 column masked.\n", "")
 
 
 def test_the_command_takes_the_company_from_what_the_worker_says(home: Home, production: Path) -> None:

@@ -4,14 +4,16 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from store.errors import FormatWrong, Refused
+from store.rules.text import one_line
 
 WAYS: Final = ("fixed", "mail", "null", "hash")
-_KNOWN: Final = frozenset({"table", "column", "with", "value"})
+_KNOWN: Final = ("table", "column", "with", "value")
 _PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -96,8 +98,13 @@ def read(path: Path) -> Rules:
 
 def _rule(given: Any, path: Path, number: int) -> Rule:
     where = f"{path}: [[mask]] number {number}"
-    if not isinstance(given, Mapping) or set(given) - _KNOWN:
-        raise FormatWrong(f"{where} has table, column, with, value, and nothing else.")
+    if not isinstance(given, Mapping):
+        raise FormatWrong(f"{where} has {', '.join(_KNOWN)}, and nothing else.")
+    for name in given:
+        if name not in _KNOWN:
+            near = get_close_matches(name, _KNOWN, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_KNOWN)}."
+            raise FormatWrong(f"{where}: {one_line(name, 40)} is not known; {hint}")
     table, column, way, value = (given.get(name) for name in ("table", "column", "with", "value"))
     if not (isinstance(table, str) and table and isinstance(column, str) and column):
         raise FormatWrong(f"{where} needs a table and a column.")

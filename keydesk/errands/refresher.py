@@ -30,7 +30,7 @@ def run(given: argparse.Namespace, _settings: Settings, clock: Callable[[], date
     if given.act == "sqlite":
         done = sqlite.refresh(Path(source).expanduser(), Path(target).expanduser(), read)
         kept = f"; the one before is {done.previous}" if done.previous else ""
-        sys.stdout.write(visible(f"{target} is fresh, {done.columns} columns masked{kept}.") + "\n")
+        sys.stdout.write(visible(f"{target} is fresh, {_counted(done.columns)} masked{kept}.") + "\n")
     else:
         _postgres(given, source, target, read, clock())
     return 0
@@ -61,7 +61,11 @@ def _postgres(given: argparse.Namespace, source: str, target: str, read: rules.R
     )
     kept = f"; kept from before: {', '.join(done.kept)}" if done.kept else ""
     stuck = f"; not dropped, to be tried by the next refresh: {', '.join(done.stuck)}" if done.stuck else ""
-    sys.stdout.write(visible(f"{into.name} is fresh, {done.columns} columns masked{kept}{stuck}.") + "\n")
+    sys.stdout.write(visible(f"{into.name} is fresh, {_counted(done.columns)} masked{kept}{stuck}.") + "\n")
+
+
+def _counted(columns: int) -> str:
+    return f"{columns} column{'' if columns == 1 else 's'}"
 
 
 def _company() -> str:
