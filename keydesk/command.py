@@ -6,12 +6,12 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from keydesk import __version__, billing_verbs, faults, operating_verbs
 from keydesk.arguments import WronglyAsked, refuse_other_bytes
@@ -60,7 +60,7 @@ Exit status: 0 done or yes, 1 an error, 2 wrongly asked, 3 no, 4 done in part;
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb. Exit status 0 done, 1 an error in one sentence, 2 wrongly asked, 3 the answer is no,
-    4 done in part: rows were refused, the others taken.
+    4 done in part: rows were refused, the others taken; or months are left to a person.
 
     Beyond those, as others have them: 70 a fault of the program, 75 the claim is lost or over, 130 Ctrl+C, 141 the
     reader of the output has gone.
@@ -138,6 +138,37 @@ def _run(given: argparse.Namespace) -> int:
 
 class _Parser(argparse.ArgumentParser):
     """What was wrongly asked is told in one sentence; a key that somebody typed is never repeated."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Tell of what is not known here, where the verb's own page of help is named, and before a verb is looked for.
+
+        The word behind an option that is not known would be taken for the verb.
+        """
+        words = sys.argv[1:] if args is None else list(args)
+        unknown = self._not_known_before_the_verb(words)
+        if unknown is not None:
+            self.error(f"unrecognized arguments: {unknown}")
+        read, others = super().parse_known_args(words, namespace)
+        if others:
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return read, others
+
+    def _not_known_before_the_verb(self, words: Iterable[str]) -> str | None:
+        if self._subparsers is None:
+            return None
+        left = iter(words)
+        for word in left:
+            name, equals, _ = word.partition("=")
+            if len(word) < 2 or word[0] != "-":
+                return None
+            option = self._option_string_actions.get(name)
+            if option is None:
+                return name
+            if option.nargs is None and not equals:
+                next(left, None)
+        return None
 
     def error(self, message: str) -> NoReturn:
         """Exit status 2."""

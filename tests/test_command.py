@@ -111,6 +111,14 @@ def test_a_key_on_the_command_line_is_refused_and_never_repeated(home: Home) -> 
         (("mail", "show", "x"), "keydesk mail show: id: 'x' is not a whole number below a thousand million."),
         (("mail", "show", "9" * 30), "is not a whole number below a thousand million."),
         (("--verbos",), "keydesk: unrecognized arguments: --verbos. `keydesk --help` says more.\n"),
+        (("--setings", "x", "worker"), "keydesk: unrecognized arguments: --setings. `keydesk --help` says more.\n"),
+        (("--settings", "x", "--on", "y"), "keydesk: unrecognized arguments: --on. `keydesk --help` says more.\n"),
+        (("mail", "--on", "list"), "keydesk mail: unrecognized arguments: --on. `keydesk mail --help` says more.\n"),
+        (("worker", "--onec"), "keydesk worker: unrecognized arguments: --onec. `keydesk worker --help` says more.\n"),
+        (
+            ("mail", "list", "--jsno"),
+            "keydesk mail list: unrecognized arguments: --jsno. `keydesk mail list --help` says more.\n",
+        ),
         (("\x1b[2J\u202e",), "cannot be '\\x1b[2J"),
     ],
 )
