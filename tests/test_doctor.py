@@ -49,7 +49,7 @@ def test_a_relay_that_is_down_refuses_or_says_nothing_is_told_apart(well: Home) 
             "mail": (
                 "wrong",
                 (
-                    f"localhost:{port}: The mail server localhost:{port} cannot be reached: Connection refused. "
+                    f"The mail server localhost:{port} cannot be reached: Connection refused. "
                     "See whether it runs, and whether host and port in [mail] are right."
                 ),
             ),

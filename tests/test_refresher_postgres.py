@@ -282,7 +282,7 @@ def test_what_cannot_be_dropped_after_the_swap_is_told_and_dropped_by_a_later_re
 
     assert (said.status, said.err) == (0, "")
     assert said.out == (
-        "sandbox_new is fresh, 1 columns masked; "
+        "sandbox_new is fresh, 1 column masked; "
         "not dropped, to be tried by the next refresh: sandbox_new_before_20261101T120000.\n"
     )
     assert refresh(world, target="sandbox_new", keep=0) == Refreshed(columns=4, kept=())
@@ -331,5 +331,5 @@ def test_the_command_says_what_it_did(world: PostgresServer, tmp_path: Path) -> 
     )
 
     assert (said.status, said.err) == (0, "")
-    assert said.out == "sandbox_nordlys is fresh, 1 columns masked.\n"
+    assert said.out == "sandbox_nordlys is fresh, 1 column masked.\n"
     assert databases(world) == ["sandbox_nordlys"]

@@ -182,7 +182,9 @@ def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
     with session_for(mail, settings.mail_password(), timeouts) as relay:
         refusal = relay.check()
     if refusal is not None:
-        yield Finding("wrong", "mail", f"{mail.host}:{mail.port}: {refusal.text}")
+        where = f"{mail.host}:{mail.port}"
+        told = refusal.text if where in refusal.text else f"{where}: {refusal.text}"
+        yield Finding("wrong", "mail", told)
     else:
         yield Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
 
