@@ -27,8 +27,8 @@ from torture.chaos_worker import Flaw, Place
 from torture.conditions import Conditions
 from torture.handles import PUT_OUT, Handle, await_passes
 from torture.ledger import Ledger, Row
-from torture.model import OwedMail
-from torture.oracle import Faults, Oracle
+from torture.model import KeyFact, OwedMail
+from torture.oracle import About, Faults, Oracle
 from torture.post_office import PostOffice, Tally
 from torture.timeline import DAY, Happening, Measure
 
@@ -87,7 +87,7 @@ class Chaos:
         self.chance = random.Random(f"{chosen.seed}:steps")
         self.conditions = Conditions(chosen.measure.workers, BEGIN)
         self.model = people.build(chosen.measure.keys, BEGIN, random.Random(f"{chosen.seed}:world"))
-        self.oracle = Oracle(self.model)
+        self.oracle = Oracle(self.model, _what_became)
         self.result.faults = self.oracle.faults
         set_up = BEGIN - people.BEGUN_DAYS_BEFORE * DAY
         self.ledger = Ledger(list(self.oracle.zones), set_up, self.oracle.faults)
@@ -194,9 +194,7 @@ class Chaos:
             self.in_hand.update(post_office.in_hand(self.folder))
         if each.state == "dead":
             self.result.kills += 1
-            with session():
-                going = {row[0] for row in run_sql(_HANDING_OVER).fetchall()}
-            self.left_open |= going & set(post_office.last_in_hand(each.place.file("blown")))
+            self._find_left_open(set(post_office.last_in_hand(each.place.file("blown"))))
             each.again_at = self.now + timedelta(seconds=int(self.chance.expovariate(1 / 3600)))
         elif each.state == "stopped":
             self.result.stops += 1
@@ -204,6 +202,15 @@ class Chaos:
         clock = self.now + timedelta(seconds=self.conditions.skew(each.place.slot))
         server = self.now if each.place.own_machine else None
         self.ledger.passed(pid, clock, server, whole=whole, quiet=quiet and whole)
+
+    def _find_left_open(self, in_hand: set[str]) -> None:
+        with session():
+            going = {mail: (number, resends) for mail, number, resends in run_sql(_HANDING_OVER).fetchall()}
+            self.left_open |= going.keys() & in_hand
+            for number, resends in (going[mail] for mail in going.keys() & in_hand):
+                told = run_sql(_TOLD_BY, (number,)).fetchall() if resends else []
+                for key_id, expires_on, threshold, recipient in told:
+                    self.oracle.left_for_a_person(key_id, (date.fromisoformat(expires_on), threshold, recipient))
 
     def _start(self, each: Handle) -> None:
         if self.conditions.skew(each.place.slot) > 0:
@@ -384,6 +391,16 @@ class Chaos:
         self.result.left_open = len(self.left_open)
 
 
+def _what_became(key: KeyFact, about: About) -> str:
+    """What the store says of a notice that is told as lost."""
+    with session():
+        row = run_sql(_BECAME, (key.id, about[0].isoformat(), *about[1:])).fetchone()
+    if row is None:
+        return "; the store has none"
+    state, mail, attempts, resends, reply = row
+    return f"; it is {state}, its mail {mail} after {attempts} tries and {resends} resends ({reply})"
+
+
 @cache
 def _warm_up() -> None:
     """Load once what every worker would load for its first mail."""
@@ -412,7 +429,13 @@ _FINAL = """
 _FAILED = "SELECT id, company_id, night FROM refresh_marker WHERE state = 'failed' AND night >= ?"
 _MARKERS = "SELECT c.external_id, m.night, m.state FROM refresh_marker m JOIN company c ON c.id = m.company_id"
 _HANDING_OVER = """
-    SELECT message_id FROM email WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
+    SELECT message_id, id, resends FROM email
+     WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
+"""
+_TOLD_BY = "SELECT key_id, expires_on, threshold, recipient FROM notice WHERE email_id = ?"
+_BECAME = """
+    SELECT n.state, e.state, e.attempts, e.resends, e.reply FROM notice n LEFT JOIN email e ON e.id = n.email_id
+     WHERE n.key_id = ? AND n.expires_on = ? AND n.threshold = ? AND n.recipient = ?
 """
 _TOLD = """
     SELECT DISTINCT n.key_id FROM email e JOIN notice n ON n.email_id = e.id AND n.state = 'mailed'

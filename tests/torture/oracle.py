@@ -6,6 +6,7 @@ had to happen it reckons with the pure rules from its own model of the world.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -58,8 +59,9 @@ class Faults:
 class Oracle:
     """Follows a run of the chaos. Every instant is the true time."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, what_became: Callable[[KeyFact, About], str] = lambda _key, _about: "") -> None:
         self.model = model
+        self.what_became = what_became  # of a notice that is told as lost, for whoever reads of it
         self.faults = Faults()
         self.notices: dict[int, dict[About, Notice]] = defaultdict(dict)
         self.markers: dict[tuple[str, date], tuple[str, datetime]] = {}  # -> due or missed, and when it was written
@@ -141,6 +143,12 @@ class Oracle:
             for label in heard.labels:
                 for notice in self._fitting(self._key(label), heard):
                     notice.unsure = True
+
+    def left_for_a_person(self, key_id: int, about: About) -> None:
+        """Its mail went a second time, and whoever handed it over died: nobody but a person sends it once more."""
+        notice = self.notices.get(key_id, {}).get(about)
+        if notice is not None:
+            notice.unsure = True
 
     def told(self, heard: Heard, *, is_excused: bool, is_same: bool, is_cut: bool) -> None:
         """A mailbox got a mail for the first time. `is_excused`: its sender had asked before whether it is true.
@@ -249,7 +257,7 @@ class Oracle:
         if self._had_time(begin, min(until, end if threshold >= 0 else begin + _NEWS_FOR)):
             self.faults.lost.append(
                 f"notice {threshold} about {key.label} (through {expires_on}) to {address}, "
-                f"owed since {notice.since:%F %T}"
+                f"owed since {notice.since:%F %T}{self.what_became(key, about)}"
             )
 
     @staticmethod
