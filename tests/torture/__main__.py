@@ -62,9 +62,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(backend: str, chosen: Chosen) -> Result:
-    """One run on a new store, which is gone afterwards."""
+    """One run on a new store, which is gone afterwards.
+
+    What it leaves when anything is wrong is kept: the logs of the workers, what the relay heard, and SQLite's store.
+    """
     with _folder() as folder, _empty_store(backend, folder) as location:
-        return Chaos(location, folder, chosen).run()
+        result = Chaos(location, folder, chosen).run()
+        if result.faults.all and chosen.flaw is None:
+            kept = tempfile.mkdtemp(prefix="keydesk-faults-")
+            shutil.copytree(folder, kept, dirs_exist_ok=True)
+            _say(f"Faults were found; what the run has left is in {kept}.")
+        return result
 
 
 def _flaws_are_noticed() -> bool:

@@ -106,7 +106,7 @@ class Chaos:
         self.seen: set[tuple[str, int]] = set()
         self.closed_up_to = 0  # the number of a run
         self.settled: set[int] = set()
-        self.cut: set[str] = set()  # mails that the relay has heard whole, and whose sender cannot know
+        self.cut: set[str] = set()  # mails whose sender cannot know whether the relay took them, without their domain
         self.came: set[str] = set()  # those that it took, without their domain
         self.in_hand: set[str] = set()  # mails that a worker had as it was killed or stopped
         self.left_open: set[str] = set()  # those of a killed one that were recorded as going, and not yet as taken
@@ -207,10 +207,8 @@ class Chaos:
         with session():
             going = {mail: (number, resends) for mail, number, resends in run_sql(_HANDING_OVER).fetchall()}
             self.left_open |= going.keys() & in_hand
-            for number, resends in (going[mail] for mail in going.keys() & in_hand):
-                told = run_sql(_TOLD_BY, (number,)).fetchall() if resends else []
-                for key_id, expires_on, threshold, recipient in told:
-                    self.oracle.left_for_a_person(key_id, (date.fromisoformat(expires_on), threshold, recipient))
+            for number in (number for mail, (number, resends) in going.items() if mail in in_hand and resends):
+                self._wait_for_a_person(number)
 
     def _start(self, each: Handle) -> None:
         if self.conditions.skew(each.place.slot) > 0:
@@ -347,15 +345,31 @@ class Chaos:
         new, self.record_read = relay.read(self.record, self.record_read)
         skewed = any(self.conditions.skew(each.place.slot) for each in self.handles)
         for each in new:
-            if each.is_cut and not each.took:
+            if each.is_cut and not each.mail:
+                self._cut_without_a_name(each.recipient)
+            elif each.is_cut and not each.took:
                 self.oracle.cut_short(each)
             if each.took:
-                is_cut = each.mail.partition("@")[0] in self.in_hand
-                is_same = is_cut or each.mail in self.cut  # it goes once more as it was, if any of it is true
+                name = each.mail.partition("@")[0]
+                is_cut = name in self.in_hand
+                is_same = is_cut or name in self.cut  # it goes once more as it was, if any of it is true
                 self.oracle.told(each, is_excused=self.went_on or skewed, is_same=is_same, is_cut=is_cut)
-                self.came.add(each.mail.partition("@")[0])
+                self.came.add(name)
             if each.is_cut:
-                self.cut.add(each.mail)
+                self.cut.add(each.mail.partition("@")[0])
+
+    def _cut_without_a_name(self, recipient: str) -> None:
+        """The relay hung up before it heard a word of the body: which mail it was, only its sender knows."""
+        with session():
+            for number, mail, state, resends in run_sql(_UNSURE, (recipient,)).fetchall():
+                self.cut.add(mail)
+                if state == "ambiguous" and resends:
+                    self._wait_for_a_person(number)
+
+    def _wait_for_a_person(self, mail: int) -> None:
+        """It was cut off a second time, and nobody else sends it again."""
+        for key_id, expires_on, threshold, recipient in run_sql(_TOLD_BY, (mail,)).fetchall():
+            self.oracle.left_for_a_person(key_id, (date.fromisoformat(expires_on), threshold, recipient))
 
     def _check(self) -> None:
         self.oracle.at(self.now)
@@ -432,6 +446,9 @@ _HANDING_OVER = """
     SELECT message_id, id, resends FROM email
      WHERE state IN ('queued', 'claimed', 'handing-over') AND state = 'handing-over'
 """
+_UNSURE = (
+    "SELECT id, message_id, state, resends FROM email WHERE recipient = ? AND (state = 'ambiguous' OR resends > 0)"
+)
 _TOLD_BY = "SELECT key_id, expires_on, threshold, recipient FROM notice WHERE email_id = ?"
 _BECAME = """
     SELECT n.state, e.state, e.attempts, e.resends, e.reply FROM notice n LEFT JOIN email e ON e.id = n.email_id

@@ -145,7 +145,7 @@ class Oracle:
                     notice.unsure = True
 
     def left_for_a_person(self, key_id: int, about: About) -> None:
-        """Its mail went a second time, and whoever handed it over died: nobody but a person sends it once more."""
+        """Its mail was cut off a second time: nobody but a person sends it once more."""
         notice = self.notices.get(key_id, {}).get(about)
         if notice is not None:
             notice.unsure = True
