@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from store import due_notices, notice_mails
-from store.database import backend, one_of, run_sql, session, transact, writing
+from store.database import backend, one_of, run_planned, run_sql, session, transact, writing
 from store.due_notices import MOST_NAMED, Owing, owing
 from store.fields import canonical, instant, seconds
 from store.mail_truth import NoLongerTrue, confirm, uncover
@@ -171,7 +171,7 @@ def _covered_by(mail: Owing, at: int) -> Iterator[tuple[Any, ...]]:
 def _cover_wider(key_ids: Sequence[int], now: datetime) -> None:
     """Let go of queued warnings about these keys of a wider threshold than one that is queued as well."""
     named, ids = one_of(key_ids)
-    rows = run_sql(_WIDER_AND_QUEUED.replace("{keys}", named), ids).fetchall()
+    rows = run_planned(_WIDER_AND_QUEUED.replace("{keys}", named), ids).fetchall()
     for notice_id, _ in rows:
         run_sql("UPDATE notice SET state = 'covered', email_id = NULL WHERE id = ?", (notice_id,))
     _settle({int(email_id) for _, email_id in rows}, "a more urgent notice took its place", now)
@@ -209,14 +209,16 @@ _NOTICES = """
       WHERE notice.state = 'withdrawn'
 """
 
+# Looked up row by row, and not joined: while a sweep fills these tables a planner takes them for as small as they were,
+# and begins with all mails that are queued.
 _WIDER_AND_QUEUED = """
-    SELECT DISTINCT n.id, n.email_id
+    SELECT n.id, n.email_id
       FROM notice n
-      JOIN email e ON e.id = n.email_id AND e.state = 'queued'
-      JOIN notice tighter ON tighter.key_id = n.key_id AND tighter.expires_on = n.expires_on
-                         AND tighter.recipient = n.recipient AND tighter.threshold < n.threshold
-                         AND tighter.state = 'mailed'
      WHERE n.key_id {keys} AND n.state = 'mailed'
+       AND (SELECT min(tighter.threshold) FROM notice tighter
+             WHERE tighter.key_id = n.key_id AND tighter.expires_on = n.expires_on
+               AND tighter.recipient = n.recipient AND tighter.state = 'mailed') < n.threshold
+       AND (SELECT e.state FROM email e WHERE e.id = n.email_id) = 'queued'
 """
 
 _REACHED_AFTER_ALL = """
