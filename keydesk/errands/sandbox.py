@@ -106,22 +106,25 @@ def _release(company: Company, _given: argparse.Namespace, now: datetime) -> str
     name = visible(company.name)
     if not sandbox_holds.release(local_actor(), company.id, now):
         return f"The sandbox of {name} is neither held nor in quarantine; nothing was changed."
-    coming = _from_the_next_night(company, now)
-    if sandbox_callers.why_none(company, now) is None and sandboxes.of(company.id).marked in _MAY_BE_DONE_NOW:
+    why = sandbox_callers.why_none(company, now)
+    coming = _from_the_next_night(why)
+    if why is None and sandboxes.of(company.id).marked in _MAY_BE_DONE_NOW:
         coming += f"; `keydesk sandbox again {visible(company.external_id)}` does it now"
     return f"The sandbox of {name} {coming}."
 
 
-def _from_the_next_night(company: Company, now: datetime) -> str:
-    why = sandbox_callers.why_none(company, now)
-    return "is refreshed from the next night on" if why is None else f"is let go, and no night is marked for it: {why}"
+def _from_the_next_night(why_not: str | None) -> str:
+    if why_not is None:
+        return "is refreshed from the next night on"
+    return f"is let go, and no night is marked for it: {why_not}"
 
 
 def _again(company: Company, _given: argparse.Namespace, now: datetime) -> str:
     again = sandbox_holds.again_for(local_actor(), company.id, now)
     ended = "Its quarantine is over. " if again.released else ""
     if again.night is None:
-        return f"{ended}The sandbox of {visible(company.name)} {_from_the_next_night(company, now)}."
+        coming = _from_the_next_night(sandbox_callers.why_none(company, now))
+        return f"{ended}The sandbox of {visible(company.name)} {coming}."
     state = "running" if again.state == "running" else "due now"
     return f"{ended}The refresh of {visible(company.name)} for the night of {again.night} is {state}."
 
