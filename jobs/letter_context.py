@@ -202,6 +202,26 @@ class KeyDigest(CompanyContext):
         """How many keys it is about."""
         return len(self.keys) + self.more
 
+    @property
+    def first_day(self) -> date:
+        """The expiry date of the listed key that ends first."""
+        return min(noticed.key.expires_on for noticed in self.keys)
+
+    @property
+    def last_day(self) -> date:
+        """The expiry date of the listed key that ends last."""
+        return max(noticed.key.expires_on for noticed in self.keys)
+
+    @property
+    def labels(self) -> str:
+        """The labels of the listed keys in their order."""
+        return ", ".join(noticed.key.label for noticed in self.keys)
+
+    @property
+    def tests(self) -> int:
+        """How many of the listed keys are test keys."""
+        return sum(noticed.key.kind == "test" for noticed in self.keys)
+
     def __post_init__(self) -> None:
         """Refuse a digest that says nothing."""
         if not self.keys:

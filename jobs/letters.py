@@ -127,18 +127,22 @@ def _why(roles: tuple[Role, ...], keys: int, *, markup: bool) -> str:
 
 def cleaned(record: Record, *, links_broken: bool) -> Record:
     """The same record with every text in it cleaned, and with what looks like a link broken where that is asked for."""
-    values: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, rule in _rules(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
         if isinstance(value, str):
-            values[name] = _cleaned_text(value, rule, links_broken=links_broken)
-        elif is_dataclass(value):
-            values[name] = cleaned(value, links_broken=links_broken)
+            clean_value: Any = _cleaned_text(value, rule, links_broken=links_broken)
         elif isinstance(value, tuple):
-            values[name] = tuple(
+            clean_value = tuple(
                 cleaned(item, links_broken=links_broken) if is_dataclass(item) else item for item in value
             )
-    return replace(record, **values)  # type: ignore[type-var]
+        elif is_dataclass(value):
+            clean_value = cleaned(value, links_broken=links_broken)
+        else:
+            continue
+        if clean_value != value:
+            changed[name] = clean_value
+    return replace(record, **changed) if changed else record  # type: ignore[type-var]
 
 
 @lru_cache(maxsize=4096)
@@ -213,10 +217,10 @@ def _template(kind: str, *, markup: bool) -> Template:
 class _Scope(Scope):
     """Calls what a template calls: nothing of ours wants a context with it, for which the library looks each time."""
 
-    def call(self, called: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    def call(
+        self, called: Callable[..., Any], /, *given: Any, _block_vars: Any = None, _loop_vars: Any = None, **named: Any
+    ) -> Any:
         """The value of the call."""
-        named.pop("_block_vars", None)
-        named.pop("_loop_vars", None)
         return called(*given, **named)
 
 
@@ -304,16 +308,29 @@ def _inlined(page: str) -> str:
     """
     before, _, rest = page.partition("<style>")
     rules, _, after = rest.partition("</style>")
-    after = after.replace("<body>", f'<body style="{_look(rules, "<body>")}">', 1)
-    after = _CLASS.sub(lambda found: f'{found[0]} style="{_look(rules, f"<body><p {found[0]}>")}"', after)
+    looks = _looks_by(rules)
+    after = after.replace("<body>", looks["<body>"], 1)
+    after = _CLASS.sub(lambda found: looks[found[0]], after)
     return f"{before}<style>{_conditional(rules)}</style>{after}"
 
 
-@cache
-def _look(rules: str, element: str) -> str:
-    """The declarations that the rules give to the last of these elements, as they stand in an attribute."""
-    page = _inliner().inline(f"<html><head><style>{rules}</style></head>{element}x</html>")
-    return _STYLE.findall(page)[-1] if element == "<body>" or page.count(" style=") > 1 else ""
+class _Looks(dict[str, str]):
+    """The same `<body>` or class with what the rules declare for it as its style; each is found out once."""
+
+    def __init__(self, rules: str) -> None:
+        super().__init__()
+        self._rules = rules
+
+    def __missing__(self, written: str) -> str:
+        is_body = written == "<body>"
+        element = "<body>" if is_body else f"<body><p {written}>"
+        page = _inliner().inline(f"<html><head><style>{self._rules}</style></head>{element}x</html>")
+        look = _STYLE.findall(page)[-1] if is_body or page.count(" style=") > 1 else ""
+        self[written] = f'<body style="{look}">' if is_body else f'{written} style="{look}"'
+        return self[written]
+
+
+_looks_by = cache(_Looks)
 
 
 @cache
