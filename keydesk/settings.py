@@ -197,7 +197,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             values.setdefault(section, {})[setting] = _from_text(section, setting, environment[name], name)
 
     def place(section: str, setting: str) -> str:
-        variable = f"KEYDESK_{section}_{setting}".upper()
+        variable = _variable_of(section, setting)
         if variable in environment:
             return f"The environment variable {variable}"
         return f"{source}:{_line_of(text, setting, section)}: [{section}] {setting}"
@@ -280,7 +280,7 @@ def _typed(value: Any, default: Any, where: str, name: str) -> Any:
 
 def _section_of(variable: str) -> tuple[str, str]:
     known = {
-        f"KEYDESK_{section.replace('.', '_')}_{setting.name}".upper(): (section, setting.name)
+        _variable_of(section, setting.name): (section, setting.name)
         for section, kind in SECTIONS.items()
         for setting in fields(kind)
     }
@@ -289,6 +289,10 @@ def _section_of(variable: str) -> tuple[str, str]:
             f"The environment variable {variable} is no setting of Keydesk{_near_variable(variable, known)}"
         )
     return known[variable]
+
+
+def _variable_of(section: str, setting: str) -> str:
+    return f"KEYDESK_{section.replace('.', '_')}_{setting}".upper()
 
 
 def _from_text(section: str, name: str, text: str, variable: str) -> Any:
@@ -308,37 +312,37 @@ def _from_text(section: str, name: str, text: str, variable: str) -> Any:
 
 def _checked(settings: Settings, place: Callable[[str, str], str]) -> Settings:
     """The settings as they are used. `place` says where one of them stands."""
-    where = settings.source or "The settings"
-    mail = _with_addresses(_checked_mail(settings.mail, where), place)
+    mail = _with_addresses(_checked_mail(settings.mail, place), place)
     if not 0 < settings.store.lock_wait_seconds <= 3600:
-        raise SettingsWrong(f"{where}: [store] lock_wait_seconds must be from 1 to 3600.")
+        raise SettingsWrong(f"{place('store', 'lock_wait_seconds')} must be from 1 to 3600.")
     if settings.sandbox.timeout_minutes < 1:
-        raise SettingsWrong(f"{where}: [sandbox] timeout_minutes must be at least 1.")
+        raise SettingsWrong(f"{place('sandbox', 'timeout_minutes')} must be at least 1.")
     if not 0 <= settings.seller.payment_days <= 366:
-        raise SettingsWrong(f"{where}: [seller] payment_days must be from 0 to 366.")
+        raise SettingsWrong(f"{place('seller', 'payment_days')} must be from 0 to 366.")
     for setting in fields(SieSettings):
-        if setting.name.endswith("_account") and not re.fullmatch("[0-9]*", getattr(settings.seller_sie, setting.name)):
-            raise SettingsWrong(f"{where}: [seller.sie] {setting.name} must be the digits of an account, such as 3041.")
-    if not re.fullmatch(r"[0-9A-Za-z]*", settings.seller_sie.chart + settings.seller_sie.series, re.ASCII):
-        raise SettingsWrong(f"{where}: [seller.sie] chart and series are letters and digits only.")
+        value = getattr(settings.seller_sie, setting.name)
+        if setting.name.endswith("_account") and not re.fullmatch("[0-9]*", value):
+            raise SettingsWrong(f"{place('seller.sie', setting.name)} must be the digits of an account, such as 3041.")
+        if setting.name in {"chart", "series"} and not re.fullmatch(r"[0-9A-Za-z]*", value, re.ASCII):
+            raise SettingsWrong(f"{place('seller.sie', setting.name)} must be letters and digits only.")
     return replace(settings, mail=mail)
 
 
-def _checked_mail(mail: MailSettings, where: object) -> MailSettings:
+def _checked_mail(mail: MailSettings, place: Callable[[str, str], str]) -> MailSettings:
     if mail.tls not in TLS_MODES:
-        raise SettingsWrong(f"{where}: [mail] tls must be one of {', '.join(TLS_MODES)}.")
+        raise SettingsWrong(f"{place('mail', 'tls')} must be one of {', '.join(TLS_MODES)}.")
     if not 0 < mail.port < 65536:
-        raise SettingsWrong(f"{where}: [mail] port must be from 1 to 65535.")
+        raise SettingsWrong(f"{place('mail', 'port')} must be from 1 to 65535.")
     if mail.host and not mail.sender:
-        raise SettingsWrong(f"{where}: [mail] needs a sender, the address that mails come from.")
+        raise SettingsWrong(f"{place('mail', 'host')} needs a sender beside it, the address that mails come from.")
     if mail.per_minute < 0:
-        raise SettingsWrong(f"{where}: [mail] per_minute must be 0 (no limit) or more.")
+        raise SettingsWrong(f"{place('mail', 'per_minute')} must be 0 (no limit) or more.")
     if not 1 <= mail.connections <= 10:
-        raise SettingsWrong(f"{where}: [mail] connections must be from 1 to 10.")
+        raise SettingsWrong(f"{place('mail', 'connections')} must be from 1 to 10.")
     header = mail.idempotency_header
     if header and (not _HEADER.fullmatch(header) or _HEADERS_OF_MAILS.fullmatch(header)):
         raise SettingsWrong(
-            f"{where}: [mail] idempotency_header must be a header's name, such as Resend-Idempotency-Key, and none "
+            f"{place('mail', 'idempotency_header')} must be a header's name, such as Resend-Idempotency-Key, and none "
             "that mails have otherwise."
         )
     return mail
@@ -373,11 +377,11 @@ def _near_variable(variable: str, known: Mapping[str, Any]) -> str:
 
 def _line_of(text: str, name: str, section: str | None = None) -> int:
     """The line where the name stands, for a person to find it; 1 when TOML wrote it in some unusual way."""
-    inside = section is None
+    inside, written = section is None, re.compile(rf"""\[?\s*["']?{re.escape(name)}["']?\s*[]=.]""")
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if section is not None and bare.startswith("["):
             inside = bare.startswith(f"[{section}]")
-        if inside and bare.lstrip("[").startswith(name):
+        if inside and written.match(bare):
             return number
     return 1
