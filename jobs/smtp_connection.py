@@ -18,6 +18,7 @@ Tls = Literal["implicit", "starttls", "none"]
 
 _REPLY_LINES: Final = 100
 _LINE_LENGTH: Final = 8192
+_TO_TRUST: Final = "Write the name that it has there as host in [mail], or who vouches for it as ca_file."
 _NO_TLS_AT_ONCE: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what OpenSSL says of a greeting
 
 
@@ -241,7 +242,7 @@ def _wrap(server: MailServer, client: Client) -> None:
         client.sock = server.trust().wrap_socket(plain, server_hostname=server.host)
     except ssl.SSLCertVerificationError as error:
         text = f"The certificate of the mail server {server.host} is not trusted: {error.verify_message}"
-        raise NoWayError(StopRun("tls", NO_REPLY, shown(text))) from None
+        raise NoWayError(StopRun("tls", NO_REPLY, f"{shown(text).rstrip('.')}. {_TO_TRUST}")) from None
     except OSError as error:
         text = f"TLS with the mail server {server.host}:{server.port} failed: {shown(error)}"
         if server.tls == "implicit" and isinstance(error, ssl.SSLError) and error.reason in _NO_TLS_AT_ONCE:
@@ -258,11 +259,19 @@ def _log_in(client: Client, user: str, password: str) -> None:
         text = _without(user, password, shown(error.smtp_error))
         raise NoWayError(refused("auth", error.smtp_code, text)) from None
     except smtplib.SMTPNotSupportedError:
-        raise NoWayError(StopRun("auth", NO_REPLY, "The mail server takes no login over this connection.")) from None
+        raise NoWayError(
+            StopRun(
+                "auth",
+                NO_REPLY,
+                "The mail server asks for no login here. Take another port, or leave username out of [mail].",
+            )
+        ) from None
     except (OSError, smtplib.SMTPServerDisconnected) as error:
         raise NoWayError(TryLater("auth", NO_REPLY, _without(user, password, shown(error)), of_relay=True)) from None
     except (smtplib.SMTPException, ValueError):
-        raise NoWayError(StopRun("auth", NO_REPLY, "The mail server offers no way of login that is known.")) from None
+        raise NoWayError(
+            StopRun("auth", NO_REPLY, "The mail server offers no way of login that is known; ask who runs it.")
+        ) from None
     finally:
         client.user = client.password = ""
 

@@ -232,7 +232,8 @@ def parser() -> argparse.ArgumentParser:
     operating_verbs.refresher(
         verb("refresher", "refresher", "Make a sandbox from production: read it, mask the copy, swap it in.")
     )
-    verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
+    doctor = verb("doctor", "doctor", "Look at store, worker, mail, pepper and clock, and say what to do.")
+    doctor.add_argument("--json", action="store_true", help="one JSON object a line: verdict, about, text")
     _ssh(verb("ssh", "ssh", "What sshd calls: list the keys of an admin, or open a session."))
     return top
 

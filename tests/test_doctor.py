@@ -1,5 +1,6 @@
 """What does the doctor see, and does it say what to do? Each thing that can be unwell is made so, one at a time."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,15 @@ def test_a_relay_that_is_down_refuses_or_says_nothing_is_told_apart(well: Home) 
             ),
         }
     with canned_server(b"554 5.7.1 Not you\r\n") as port:
-        assert found(well, **relay(port)) == {"mail": ("wrong", f"localhost:{port}: 5.7.1 Not you")}
+        assert found(well, **relay(port)) == {
+            "mail": (
+                "wrong",
+                (
+                    f"localhost:{port}: 554 5.7.1 Not you. It wants nothing of this machine, or not now: ask who runs "
+                    "it, or see whether [mail] port is right."
+                ),
+            ),
+        }
     with canned_server(b"", hang_up=False) as port:
         assert found(well, **relay(port)) == {
             "mail": ("wrong", f"localhost:{port}: The mail server fell silent: timed out"),
@@ -332,6 +341,21 @@ def test_the_page_has_one_finding_a_line_and_1_says_that_something_is_wrong(home
         ["wrong", "worker"],
         ["look", "mail"],
         ["ok", "events"],
+    ]
+
+
+def test_for_programs_each_finding_is_an_object_and_the_status_is_the_same(home: Home) -> None:
+    said = home.keydesk("doctor", "--json")
+
+    told = [json.loads(line) for line in said.out.splitlines()]
+    assert (said.status, said.err) == (1, "")
+    assert [each for each in told if each["about"] in {"store", "mail"}] == [
+        {"verdict": "ok", "about": "store", "text": f"{home.store}, the desk of Fjord Software"},
+        {
+            "verdict": "look",
+            "about": "mail",
+            "text": "No relay is set: mails wait in the outbox. Set [mail] host and sender.",
+        },
     ]
 
 

@@ -232,7 +232,10 @@ def test_a_certificate_that_nobody_vouches_for_gets_nothing(
     ):
         answer = delivered(session, SENDER, KARI, MAIL, pytest.fail)
 
-    text = "The certificate of the mail server localhost is not trusted: unable to get local issuer certificate"
+    text = (
+        "The certificate of the mail server localhost is not trusted: unable to get local issuer certificate. "
+        "Write the name that it has there as host in [mail], or who vouches for it as ca_file."
+    )
     assert answer == StopRun("tls", 0, text)
     assert server.received == []
 

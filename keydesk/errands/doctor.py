@@ -1,21 +1,20 @@
 """`keydesk doctor`: what is well, what is not, and what to do about it."""
 
 import argparse
+import json
 import os
 import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from jobs import refresh_command
-from jobs.mail_server import session_for
-from jobs.smtp_session import Timeouts
 from keydesk import faults
-from keydesk.errands import doctor_clocks
+from keydesk.errands import doctor_clocks, doctor_mail
 from keydesk.finding import Finding
 from keydesk.opening import open_peppers, open_store
 from keydesk.settings import Settings
@@ -28,9 +27,7 @@ from store import (
     restored,
     runs,
     sandbox_holds,
-    sent_record,
     stale_sandboxes,
-    waiting_mails,
 )
 from store.database import session
 from store.errors import KeydeskError, StoreUnavailable
@@ -46,20 +43,20 @@ _LITTLE_SPACE = 0.10
 _NAMED = 3  # of many companies
 # Two processes in WAL mode can lose a checkpoint before these (sqlite.org/wal.html, "WAL-reset").
 _SOUND_SQLITE = (3, 51, 3)
-_BY_COMMAND = (
-    "by command: `keydesk mail list --state {state}`, then `keydesk mail resend NUMBER` or "
-    "`keydesk mail dismiss NUMBER --reason TEXT` for each."
-)
 _Look = Callable[[], Iterator[Finding]]
 
 
-def run(_given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
+def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datetime]) -> int:
     """Print a line for each finding. Exit status 1 when something is wrong."""
     worst = 0
     for finding in findings(settings, clock()):
-        sys.stdout.write(f"{finding.verdict:<5}  {finding.about:<9}  {visible(finding.text)}\n")
+        sys.stdout.write(f"{json.dumps(asdict(finding)) if given.json else _line(finding)}\n")
         worst = max(worst, finding.verdict == "wrong")
     return worst
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.verdict:<5}  {finding.about:<9}  {visible(finding.text)}"
 
 
 def findings(settings: Settings, now: datetime, patience: float = _PATIENCE_SECONDS) -> Iterator[Finding]:
@@ -87,10 +84,10 @@ def _at_the_store(settings: Settings, now: datetime, patience: float) -> tuple[t
         ("pepper", partial(_pepper, settings)),
         ("clock", partial(doctor_clocks.clock, now)),
         ("worker", partial(doctor_clocks.worker, now)),
-        ("mail", partial(_mail, settings, patience)),
-        ("mail", _sent_record),
+        ("mail", partial(doctor_mail.relay, settings, patience)),
+        ("mail", doctor_mail.record),
         ("restored", _restored),
-        ("mail", _unsettled_mails),
+        ("mail", doctor_mail.unsettled),
         ("notices", _notices),
         ("sandboxes", partial(_refresher, settings)),
         ("sandboxes", _sandboxes),
@@ -106,7 +103,7 @@ def _without_a_store(settings: Settings, now: datetime, patience: float) -> tupl
     return (
         ("pepper", partial(_pepper_alone, settings)),
         ("clock", partial(doctor_clocks.clock_alone, now)),
-        ("mail", partial(_mail, settings, patience)),
+        ("mail", partial(doctor_mail.relay, settings, patience)),
         ("sandboxes", partial(_refresher, settings)),
     )
 
@@ -173,57 +170,10 @@ def _pepper_alone(settings: Settings) -> Iterator[Finding]:
     yield Finding("look", "pepper", f"{settings.pepper_path()}, version {found.current}, {unseen}")
 
 
-def _mail(settings: Settings, patience: float) -> Iterator[Finding]:
-    mail = settings.mail
-    if not mail.host:
-        yield Finding("look", "mail", "No relay is set: mails wait in the outbox. Set [mail] host and sender.")
-        return
-    timeouts = Timeouts(connect=patience, command=patience, offer=3 * patience)
-    with session_for(mail, settings.mail_password(), timeouts) as relay:
-        refusal = relay.check()
-    if refusal is not None:
-        where = f"{mail.host}:{mail.port}"
-        told = refusal.text if where in refusal.text else f"{where}: {refusal.text}"
-        yield Finding("wrong", "mail", told)
-    else:
-        yield Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
-
-
 def _restored() -> Iterator[Finding]:
     waits = restored.why_it_waits()
     if waits is not None:
         yield Finding("look", "restored", waits)
-
-
-def _sent_record() -> Iterator[Finding]:
-    try:
-        sent_record.check()
-    except OSError as error:
-        yield Finding(
-            "wrong",
-            "mail",
-            f"The record of what was sent, {sent_record.path()}, cannot be written ({error.strerror}): if the store is "
-            "ever restored, what is mailed meanwhile goes out twice. Give that file and its directory to the worker's "
-            "account, or mount what is missing.",
-        )
-
-
-def _unsettled_mails() -> Iterator[Finding]:
-    waiting = waiting_mails.pending()
-    if waiting.ambiguous:
-        yield Finding(
-            "look",
-            "mail",
-            f"Mails that may or may not have arrived: {waiting.ambiguous}. Look in the relay's log, then settle them "
-            f"at the desk, under Mails, or {_BY_COMMAND.format(state='ambiguous')}",
-        )
-    if waiting.failed:
-        yield Finding(
-            "look",
-            "mail",
-            f"Mails that no server took: {waiting.failed}. The desk says why, under Mails, and so does `keydesk mail "
-            f"show NUMBER`. Mend that, then settle them there or {_BY_COMMAND.format(state='failed')}",
-        )
 
 
 def _notices() -> Iterator[Finding]:
