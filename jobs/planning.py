@@ -31,14 +31,14 @@ def judge(
     server: datetime | None = None,
     lived: timedelta = timedelta(),
 ) -> Verdict:
-    """Whether a clock is to be believed. `previous` is what this process believed last, None until it has once.
+    """Whether a clock is to be believed. `previous` is what was believed last since this boot, as far as is known.
 
     `lived` is how long that is ago by what nobody sets: a store that was away for ten days, or a machine that slept as
     long, makes no leap.
 
     One that is far from that of the store's server is wrong whatever else is so: by it, what others hold would look
     abandoned, or what it holds itself to them. A clock that is behind what was believed plans nothing. One that leaps
-    ahead of what the process has believed is held; ahead as it starts, or set right after that, it was downtime.
+    ahead of what was believed and lived through is held; where nobody knows how long that was, it was downtime.
     """
     if clock_seen.is_apart(now, server):
         return "apart"
@@ -119,11 +119,14 @@ class Planner:
         timetable: Sequence[Job],
         server_clock: ServerClock = lambda: None,
         elapsed: Callable[[], float] = lifeline.seconds,
+        boot: str | None = None,
     ) -> None:
         self.timetable = timetable
         self.server_clock = server_clock
-        self.elapsed = elapsed  # seconds since any one moment
+        self.elapsed = elapsed  # seconds since any one moment, or since the boot
+        self.boot = boot  # the id of that boot, by which a later process goes on counting; None where none is to
         self._believed = _Believed(None, elapsed())
+        self._boot_began: datetime | None = None  # as the store was told
         self._planned: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     def verdict(self, now: datetime) -> Verdict:
@@ -132,8 +135,23 @@ class Planner:
         return self._judge(now, believed, clock_seen.latest())
 
     def _judge(self, now: datetime, believed: "_Believed", seen: datetime | None) -> Verdict:
+        if believed.at is None and seen is not None:
+            believed = self._believed_before(seen, believed)
         lived = timedelta(seconds=self.elapsed() - believed.elapsed)
         return judge(now, believed.at, seen, self.server_clock(), lived)
+
+    def _believed_before(self, seen: datetime, otherwise: "_Believed") -> "_Believed":
+        """What a process of before believed since this boot: nobody had to live for it that this one knows of."""
+        began = None if self.boot is None else clock_seen.boot_began(self.boot)
+        return otherwise if began is None else _Believed(seen, (seen - began).total_seconds())
+
+    def _note_boot(self, now: datetime) -> None:
+        if self.boot is None:
+            return
+        began = now - timedelta(seconds=self.elapsed())
+        if self._boot_began is None or abs(began - self._boot_began) > APART:
+            clock_seen.note_boot(self.boot, began)
+            self._boot_began = began
 
     def plan(self, now: datetime) -> Plan:
         """Write what is owed by now into the ledger. Raises Refused when the store was never set up."""
@@ -141,6 +159,7 @@ class Planner:
         verdict = self._judge(now, self._believed, seen)
         if previous is None or previous.hour != now.hour:
             self._planned.clear()  # a store that was restored may know less than this process
+            self._boot_began = None
         if verdict in {"back", "apart"}:
             return Plan(verdict, 0)
         choices = installation.get()
@@ -151,6 +170,7 @@ class Planner:
         )
         if verdict == "believed":
             clock_seen.advance(now, seen)
+            self._note_boot(now)
             # Not before the store knows it: a plan that was cut off would make downtime a leap.
             self._believed = _Believed(now, self.elapsed())
         return Plan(verdict, planned)

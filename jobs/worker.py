@@ -48,7 +48,7 @@ class Worker:
     """One worker. `clock` gives aware UTC instants; `queues` are emptied by name between the runs.
 
     `server_clock` gives what the clock of the store's server says, None where there is none to compare with; `elapsed`
-    counts seconds as nobody can set them.
+    counts seconds as nobody can set them, since the boot of that id where it is given.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Worker:
         version: str = "",
         server_clock: ServerClock = lambda: None,
         elapsed: Callable[[], float] = lifeline.seconds,
+        boot: str | None = None,
     ) -> None:
         self.clock = clock
         self.on_move: Callable[[str], object] = lambda _beat: None  # is called when a beat has come further
@@ -69,7 +70,7 @@ class Worker:
         self.name = ""
         self._queues = dict(queues or {})
         self._jobs = {job.name: job for job in timetable}
-        self._planner = Planner(timetable, server_clock, elapsed)
+        self._planner = Planner(timetable, server_clock, elapsed, boot)
         self._verdict: Verdict = "believed"
         self._held: str | None = None  # since when the restored store is held
         self._unread = ""  # why it is not known whether the store was restored

@@ -9,7 +9,7 @@ from store import database, triggers
 from store.backup import backup_sqlite
 from store.database import db, run_sql, session, sqlite_path, writing
 from store.errors import StoreUnavailable
-from store.tables import TABLES, UsageDay
+from store.tables import TABLES, MachineBoot, UsageDay
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,19 @@ class Migration:
 
 def _first_schema() -> None:
     UsageDay._meta.without_rowid = database.backend() == "sqlite"  # noqa: SLF001
-    db.create_tables(TABLES, safe=False)
+    db.create_tables([table for table in TABLES if table not in _LATER], safe=False)
     triggers.create()
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", _first_schema),)
+def _machine_boots() -> None:
+    db.create_tables([MachineBoot], safe=False)
+
+
+_LATER = frozenset({MachineBoot})  # tables that a later step makes
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "the first schema", _first_schema),
+    Migration(2, "when machines were started", _machine_boots),
+)
 
 
 def newest(steps: Sequence[Migration] = MIGRATIONS) -> int:

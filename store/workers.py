@@ -41,15 +41,20 @@ class Host:
 
 def this_host() -> Host:
     """The machine that this process runs on; where there is no boot id, its network address stands in."""
-    try:
-        boot = _BOOT_ID.read_text().strip()
-    except OSError:
-        boot = f"node-{uuid.getnode():x}"
+    boot = this_boot() or f"node-{uuid.getnode():x}"
     try:
         pid_namespace = _PID_NAMESPACE.stat().st_ino
     except OSError:
         pid_namespace = 0
-    return Host(socket.gethostname()[:64], boot[:40], pid_namespace)
+    return Host(socket.gethostname()[:64], boot, pid_namespace)
+
+
+def this_boot() -> str | None:
+    """The id of the boot of this machine, another one after each; None where the kernel does not tell."""
+    try:
+        return _BOOT_ID.read_text().strip()[:40]
+    except OSError:
+        return None
 
 
 def register(host: Host, version: str, now: datetime, pid: int | None = None, kind: Kind = "stays") -> str:
@@ -163,6 +168,8 @@ def alive(now: datetime) -> list[Worker]:
 
 
 def forget(before: datetime) -> int:
-    """Delete the workers that were last heard of before an instant. Gives how many rows."""
-    with session():
-        return run_alone("DELETE FROM worker WHERE last_tick < ?", (seconds(before),))
+    """Delete the workers that were last heard of before an instant, and the boots that no other had. How many rows."""
+    with session(), writing():
+        gone = int(run_sql("DELETE FROM worker WHERE last_tick < ?", (seconds(before),)).rowcount)
+        boots = run_sql("DELETE FROM machine_boot WHERE boot_id NOT IN (SELECT boot_id FROM worker)").rowcount
+    return gone + int(boots)

@@ -12,6 +12,7 @@ from command import NOW, Home, right_now
 from doctor_visit import findings, found, relay
 from smtp_server import canned_server, smtp_server
 
+from jobs import lifeline
 from keydesk.errands import doctor_clocks
 from store import clock_seen, database, workers
 
@@ -209,9 +210,29 @@ def test_a_clock_that_was_ahead_is_put_right_by_the_command_of_the_guide(well: H
     assert (verdict, text) == (
         "wrong",
         (
-            f"A worker has already lived through {NOW + timedelta(days=2):%Y-%m-%d %H:%M}Z, and here it is "
-            f"{NOW:%Y-%m-%d %H:%M}Z: until then nothing is planned. Set the clock right. If it is right, and was ahead "
-            "then, run `keydesk worker --believe-clock --once`."
+            f"A worker has already lived through {NOW + timedelta(days=2):%Y-%m-%d %H:%M:%S}Z, and here it is "
+            f"{NOW:%Y-%m-%d %H:%M:%S}Z: until then nothing is planned. Set the clock right. If it is right, and was "
+            "ahead then, run `keydesk worker --believe-clock --once`."
+        ),
+    )
+    assert well.keydesk("worker", "--believe-clock", "--once").status == 0
+    assert "clock" not in found(well, right_now())
+
+
+def test_a_clock_that_is_far_ahead_of_what_the_machine_has_run_is_wrong_until_a_person_believes_it(well: Home) -> None:
+    last = NOW - timedelta(days=8)
+    with well.opened():
+        clock_seen.advance(last, None)
+        clock_seen.note_boot(str(workers.this_boot()), last - timedelta(seconds=lifeline.seconds()))
+
+    verdict, text = found(well)["clock"]
+
+    assert (verdict, text) == (
+        "wrong",
+        (
+            f"Here it is {NOW:%Y-%m-%d %H:%M:%S}Z, and the clock was last believed at {last:%Y-%m-%d %H:%M:%S}Z: this "
+            "machine has not run for so long since then. Nothing is run or sent until the clock is set right. If it is "
+            "right, as after a pause of a virtual machine, run `keydesk worker --believe-clock --once`."
         ),
     )
     assert well.keydesk("worker", "--believe-clock", "--once").status == 0

@@ -13,6 +13,7 @@ from doctor_visit import relay
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
+from jobs import lifeline
 from jobs.planning import ServerClock
 from jobs.smtp_session import Conversation, SmtpSession
 from keydesk.command import parser
@@ -107,10 +108,25 @@ def test_by_a_clock_that_was_put_back_no_job_is_done_and_mails_go_as_a_workers_d
 
     assert str(refused.value) == (
         "A worker has already lived through 2026-11-23 12:01:00Z, and here it is 2026-11-23 12:00:00Z: until then "
-        "nothing is planned. Set the clock right and try again. If it is right, and was ahead then, run "
+        "nothing is planned. Set the clock right. If it is right, and was ahead then, run "
         "`keydesk worker --believe-clock --once`."
     )
     assert (ledger(), status, mails()) == ([], 0, [("sent", None)])
+
+
+def test_by_a_clock_that_leapt_ahead_no_job_is_done_and_no_mail_handed_over(keydesk: Keydesk) -> None:
+    clock_seen.advance(NOON - timedelta(days=8), None)
+    clock_seen.note_boot(str(workers.this_boot()), NOON - timedelta(days=8, seconds=lifeline.seconds()))
+
+    refusals = []
+    with smtp_server() as server:
+        for job_name in ("expiry-notices", "deliver-mail"):
+            with pytest.raises(Refused) as refused:
+                keydesk(job_name, port=server.port)
+            refusals.append(str(refused.value).partition(": this machine has not run for so long since then.")[0])
+
+    assert refusals == ["Here it is 2026-11-23 12:00:00Z, and the clock was last believed at 2026-11-15 12:00:00Z"] * 2
+    assert (ledger(), server.received) == ([], [])
 
 
 def test_an_interrupted_delivery_holds_no_mail(keydesk: Keydesk) -> None:

@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def test_every_table_that_is_listed_exists_and_can_be_read(empty_store: str) -> None:
-    assert [table.select().count() for table in TABLES] == [0] * 30
+    assert [table.select().count() for table in TABLES] == [0] * 31
 
 
 def test_an_instant_comes_back_as_the_same_moment_in_utc_whatever_zone_it_was_given_in(empty_store: str) -> None:
@@ -48,15 +48,30 @@ def test_a_change_that_fails_half_way_leaves_nothing(empty_store: str) -> None:
 
 
 def test_a_second_migration_runs_once_after_a_backup_and_is_recorded(empty_store: str, tmp_path: Path) -> None:
-    steps = (*migrations.MIGRATIONS, Migration(2, "a colour", lambda: run_sql("CREATE TABLE colour (id INTEGER)")))
+    steps = (*migrations.MIGRATIONS, Migration(99, "a colour", lambda: run_sql("CREATE TABLE colour (id INTEGER)")))
 
     (tmp_path / "backups").mkdir()
     first = migrations.migrate(NOON, steps, tmp_path / "backups")
     again = migrations.migrate(NOON, steps, tmp_path / "backups")
 
-    assert (first, again, migrations.version()) == (["a colour"], [], 2)
+    assert (first, again, migrations.version()) == (["a colour"], [], 99)
     copies = [path.name for path in (tmp_path / "backups").glob("*")]
-    assert copies == (["keydesk-before-2-20261123T120000Z.db"] if database.backend() == "sqlite" else [])
+    assert copies == (["keydesk-before-99-20261123T120000Z.db"] if database.backend() == "sqlite" else [])
+
+
+def test_a_store_of_the_first_version_keeps_what_it_holds_and_gets_what_was_added_since(tmp_path: Path) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    migrations.migrate(NOON, migrations.MIGRATIONS[:1])
+    with session():
+        ClockSeen.create(max_seen=NOON)
+
+    taken = migrations.migrate(NOON)
+
+    with session():
+        assert (taken, ClockSeen.get().max_seen) == (["when machines were started"], NOON)
+        assert [table.select().count() for table in TABLES] == [int(table is ClockSeen) for table in TABLES]
+    assert [path.name for path in tmp_path.glob("*-before-*")] == ["keydesk-before-2-20261123T120000Z.db"]
+    dispose()
 
 
 def test_a_migration_that_fails_leaves_the_old_version(empty_store: str) -> None:
@@ -65,16 +80,16 @@ def test_a_migration_that_fails_leaves_the_old_version(empty_store: str) -> None
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        migrations.migrate(NOON, (*migrations.MIGRATIONS, Migration(2, "broken", broken)))
+        migrations.migrate(NOON, (*migrations.MIGRATIONS, Migration(99, "broken", broken)))
 
-    assert migrations.version() == 1
+    assert migrations.version() == 2
     assert not database.db.table_exists("half")
 
 
 def test_a_store_newer_than_the_program_is_refused_and_left_alone(empty_store: str) -> None:
     run_sql("INSERT INTO schema_step VALUES (99, 'the future', 0)")
 
-    with pytest.raises(StoreUnavailable, match=r"version 99, newer than this program knows \(1\)\. Install the newer"):
+    with pytest.raises(StoreUnavailable, match=r"version 99, newer than this program knows \(2\)\. Install the newer"):
         migrations.check()
 
 
@@ -88,7 +103,7 @@ def test_two_runners_migrate_once(tmp_path: Path) -> None:
     runners = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = sorted(runner.communicate()[0].strip() for runner in runners)
 
-    assert said == ["['the first schema']", "[]"]
+    assert said == ["['the first schema', 'when machines were started']", "[]"]
 
 
 def test_a_new_store_is_waited_for_while_another_program_makes_it(

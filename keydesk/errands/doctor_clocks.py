@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobs.planning import Planner
 from keydesk.finding import Finding
 from store import clock_seen, workers
 from store.tables import Event, Worker
@@ -43,13 +44,12 @@ def _clock_of_server(now: datetime) -> str | None:
 
 def _clock_of_workers(now: datetime) -> str | None:
     seen = clock_seen.latest()
-    if seen is None or seen <= now + _PUT_BACK:
+    if seen is None:
         return None
-    return (
-        f"A worker has already lived through {seen:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
-        "until then nothing is planned. Set the clock right. If it is right, and was ahead then, run "
-        "`keydesk worker --believe-clock --once`."
-    )
+    if seen > now + _PUT_BACK:
+        return clock_seen.told_back(seen, now)
+    leapt = Planner((), boot=workers.this_boot()).verdict(now) == "leap"
+    return clock_seen.told_leap(seen, now) if leapt else None
 
 
 def _clock_of_events(now: datetime) -> str | None:

@@ -15,7 +15,7 @@ from jobs import rehearsal
 from jobs.delivery import Relay, Sender, deliver_slice
 from jobs.json_log import JsonLog
 from jobs.mail_server import session_for
-from jobs.planning import ServerClock, judge
+from jobs.planning import Planner, ServerClock
 from jobs.schedule import TIMETABLE, Job
 from jobs.side_by_side import Lines
 from jobs.unwritten import Unwritten
@@ -74,19 +74,17 @@ def run(
         restored.require_released()
         restored.compare(now)
         clock_seen.require_near(now, server_clock())
-        _require_not_back(now)
+        _require_believed(now)
         return _do(job, now, given.as_of, clock)
 
 
-def _require_not_back(now: datetime) -> None:
-    """Refused by a clock that was put back, by which a worker would plan nothing."""
-    seen = clock_seen.latest()
-    if seen is not None and judge(now, None, seen, None) == "back":
-        raise Refused(
-            f"A worker has already lived through {seen:%Y-%m-%d %H:%M:%S}Z, and here it is {now:%Y-%m-%d %H:%M:%S}Z: "
-            "until then nothing is planned. Set the clock right and try again. If it is right, and was ahead then, run "
-            "`keydesk worker --believe-clock --once`."
-        )
+def _require_believed(now: datetime, *, sends: bool = False) -> None:
+    """Refused by a clock that leapt ahead, by which a worker would do nothing, or was put back, which only sends."""
+    seen, verdict = clock_seen.latest(), Planner((), boot=workers.this_boot()).verdict(now)
+    if seen is not None and verdict == "leap":
+        raise Refused(clock_seen.told_leap(seen, now))
+    if seen is not None and verdict == "back" and not sends:
+        raise Refused(clock_seen.told_back(seen, now))
 
 
 def _tell(job: Job, now: datetime, as_of: date | None) -> int:
@@ -184,6 +182,7 @@ def _deliver(
     restored.require_released()
     restored.compare(clock())
     clock_seen.require_near(clock(), server_clock())
+    _require_believed(clock(), sends=True)
     sender, relay, total = (
         Sender(mail.sender, mail.reply_to, mail.idempotency_header),
         Relay(mail.per_minute, mail.connections),

@@ -17,7 +17,7 @@ from keydesk import __version__
 from keydesk.arguments import WronglyAsked
 from keydesk.opening import local_actor, open_store
 from keydesk.settings import Settings
-from store import clock_seen, restored
+from store import clock_seen, restored, workers
 from store.database import session
 from store.errors import Refused
 
@@ -30,7 +30,8 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     open_store(settings)
     log, begin = _log(given, clock)
     queues, server_clock = queues_of(settings, log), _no_clock if given.clock_from else clock_seen.of_server
-    worker = Worker(queues=queues, clock=clock, log=log, version=__version__, server_clock=server_clock)
+    boot = None if given.clock_from else workers.this_boot()
+    worker = Worker(queues=queues, clock=clock, log=log, version=__version__, server_clock=server_clock, boot=boot)
     if given.believe_clock:
         with session():
             clock_seen.set_to(clock())

@@ -33,7 +33,7 @@ from store.tables.installation import Admin, AdminKey, Event, Setting
 from store.tables.mail import Email, Notice
 from store.tables.record import Record
 from store.tables.sandbox import RefreshMarker, SandboxHold
-from store.tables.work import ClockSeen, Run, Worker
+from store.tables.work import ClockSeen, MachineBoot, Run, Worker
 
 __all__ = [
     "TABLES",
@@ -56,6 +56,7 @@ __all__ = [
     "KeySpan",
     "LastUse",
     "Licence",
+    "MachineBoot",
     "Notice",
     "PriceList",
     "Record",
@@ -77,6 +78,6 @@ TABLES: tuple[type[Model], ...] = (
     Company, CompanyBilling, Licence, User, Integration, IntegrationSpan, IntegrationUser, IntegrationEmail,
     Key, KeySpan, LastUse,
     Email, Notice,
-    Run, Worker, ClockSeen, RefreshMarker, SandboxHold,
+    Run, Worker, ClockSeen, MachineBoot, RefreshMarker, SandboxHold,
     PriceList, ContractTerm, UsageBatch, UsageDay, SellerFacts, InvoiceMonth, InvoiceLine, BuyerFacts,
 )

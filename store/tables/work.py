@@ -55,3 +55,10 @@ class ClockSeen(Record):
     """The latest instant that a worker has planned for; a clock that leaps far past it is held, not believed."""
 
     max_seen = InstantField()
+
+
+class MachineBoot(Record):
+    """When a boot of a machine began, by a clock that was believed; the machine counts from there, whoever sets it."""
+
+    boot_id = CharField(max_length=40, unique=True)
+    began_at = InstantField()
