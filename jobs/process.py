@@ -20,9 +20,9 @@ from jobs.json_log import said, take_over
 from jobs.ready import notify
 from jobs.watch import TICK_SECONDS, Watch
 from jobs.worker import Worker
-from store import database
+from store import database, migrations
 from store.database import session
-from store.errors import StoreUnavailable
+from store.errors import OtherVersion, StoreUnavailable
 from store.rules.text import one_line
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -53,6 +53,7 @@ class Process:
         self._log = worker.log
         self._watch = Watch()
         worker.on_move = self._watch.moves
+        self._other_version: OtherVersion | None = None  # as a beat has found the store
         self._bodies: dict[str, Callable[[], object]] = {
             "tick": lambda: worker.tick(worker.clock()),
             "work": worker.work,
@@ -61,6 +62,8 @@ class Process:
 
     def serve(self, begin: Callable[[], object] | None = None) -> int:
         """Work until a signal comes, and give the exit status: 0, or 1 when the heartbeat died.
+
+        So it does when the store has been brought to another version, into which nothing more is written then.
 
         What else the process does in threads is started by `begin`.
         """
@@ -89,6 +92,8 @@ class Process:
             have_ended = heart.stopped(self._patience.interrupted)
         if not have_ended:
             self._leave_behind()
+        if self._other_version is not None:
+            return status  # what was held is free when the next worker starts, or after its lease
         if not self._gives_back():
             os._exit(1)
         return status
@@ -164,6 +169,9 @@ class Process:
             if not heart.beats:
                 self._log.say("heartbeat.dead", "error")
                 return 1
+            if self._other_version is not None:
+                self._log.failure("store.other-version", self._other_version)
+                return 1
             fault = self._watch.fault()
             if fault is None:
                 notify("WATCHDOG=1")
@@ -180,7 +188,10 @@ class Process:
         failure = ""
         try:
             with session():
+                migrations.check()
                 self._bodies[name]()
+        except OtherVersion as error:
+            self._other_version = error
         except Exception as error:  # noqa: BLE001 - the next beat tries again
             self._worker.note(error)
             failure = said(error).removeprefix("StoreUnavailable: ")

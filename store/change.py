@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from store import events, outbox
+from store import events, migrations, outbox
 from store.actors import Actor, require
 from store.database import session, writing
 from store.events import Fact
@@ -32,8 +32,12 @@ class Change:
 
 @contextmanager
 def change(actor: Actor, act: str, company_id: int | None, now: datetime) -> Iterator[Change]:
-    """One transaction. Raises NotAllowed before the block runs when the actor's role does not reach `act` there."""
+    """One transaction. Raises NotAllowed before the block runs when the actor's role does not reach `act` there.
+
+    OtherVersion when the store has been brought to another version since this program opened it.
+    """
     with session(), writing():
+        migrations.check()
         require(actor, act, company_id)
         made = Change(actor, now)
         yield made

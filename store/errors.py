@@ -28,6 +28,10 @@ class StoreUnavailable(KeydeskError):
         super().__init__(text)
 
 
+class OtherVersion(StoreUnavailable):
+    """The store is of another version than this program, which neither reads nor writes it."""
+
+
 class SettingsWrong(KeydeskError):
     """A settings file, environment variable or secret file is wrong; the text names file and line or variable."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from store import database, triggers
 from store.backup import backup_sqlite
 from store.database import db, run_sql, session, sqlite_path, writing
-from store.errors import StoreUnavailable
+from store.errors import OtherVersion, StoreUnavailable
 from store.tables import TABLES, MachineBoot, UsageDay
 
 
@@ -53,17 +53,17 @@ def version() -> int:
 
 
 def check(steps: Sequence[Migration] = MIGRATIONS) -> None:
-    """Raise StoreUnavailable unless the store has exactly this program's version."""
+    """Raise OtherVersion, or StoreUnavailable for an empty store, unless it has exactly this program's version."""
     found = version()
     if found == 0:
         raise StoreUnavailable(f"The store {database.location()} is empty. Run `keydesk init` to set it up.")
     if found > newest(steps):
-        raise StoreUnavailable(
+        raise OtherVersion(
             f"The store {database.location()} is version {found}, newer than this program knows ({newest(steps)}). "
             "Install the newer Keydesk; nothing was changed.",
         )
     if found < newest(steps):
-        raise StoreUnavailable(
+        raise OtherVersion(
             f"The store {database.location()} is version {found}, older than this program ({newest(steps)}). "
             "Run `keydesk init` to bring it up to date; a backup is made first.",
         )

@@ -167,6 +167,14 @@ def alive(now: datetime) -> list[Worker]:
     return [row for row in listed() if row.stopped_at is None and lately < row.last_tick < now + _NEVER_SO_FAR]
 
 
+def running(now: datetime) -> list[str]:
+    """The names of those alive, without those of this machine whose process is gone; of a store of any version."""
+    named = Worker.select(Worker.name, Worker.host, Worker.boot_id, Worker.pid_namespace, Worker.pid)
+    lately = (Worker.last_tick > now - QUIET_AFTER) & (Worker.last_tick < now + _NEVER_SO_FAR)
+    with session():
+        return [row.name for row in named.where(Worker.stopped_at >> None, lately) if not is_gone(row)]
+
+
 def forget(before: datetime) -> int:
     """Delete the workers that were last heard of before an instant, and the boots that no other had. How many rows."""
     with session(), writing():

@@ -10,7 +10,7 @@ from typing import Any
 
 from keydesk.opening import bind, local_actor, refuse_anothers
 from keydesk.settings import Settings, default_file
-from store import installation, migrations, peppers
+from store import installation, migrations, peppers, workers
 from store.database import private_directory, private_file, session
 from store.errors import Refused
 from store.installation import Installation
@@ -96,7 +96,10 @@ def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
         private_directory(path.parent)
         private_file(path)
     bind(location, settings)
-    is_made = migrations.version() == 0
+    found = migrations.version()
+    is_made = found == 0
+    if 0 < found < migrations.newest():
+        _refuse_workers(now)
     steps = migrations.migrate(now)
     said += (
         [f"The store {location} is made."] if is_made else [f"The store {location} now has {step}." for step in steps]
@@ -107,6 +110,16 @@ def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
     if is_new and settings.source is None:
         said.append(_write_settings(settings))
     return said, made
+
+
+def _refuse_workers(now: datetime) -> None:
+    """A worker of the version before would go on writing into the new store until its next beat."""
+    running = workers.running(now)
+    if running:
+        raise Refused(
+            f"Still running: {', '.join(running)}. Stop every worker and desk first, on all machines; one that was "
+            "killed elsewhere is taken for dead after 5 minutes. Nothing was changed."
+        )
 
 
 def _pepper(settings: Settings, said: list[str]) -> Peppers:
