@@ -102,10 +102,10 @@ class NextMails:
         """The mail as it goes; None when anything is to be written down about it first."""
         if mail.resends or mail.attempts or _is_useless(mail, now):
             return None
-        confirmed = mail_truth.unchanged(mail, now, self._truths[mail.id])
-        if confirmed is None:
-            return None
         try:
+            confirmed = mail_truth.unchanged(mail, now, self._truths[mail.id])
+            if confirmed is None:
+                return None
             things = sent_record.told(mail, confirmed)
             return None if self._may_be_known(mail, things) else self._write(mail, confirmed, things)
         except _NOT_THE_MAILS_FAULT:

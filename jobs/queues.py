@@ -87,15 +87,20 @@ def mails(
     return Mails(open_session, sender, Relay(per_minute, connections), log)
 
 
-def refreshes(command: Command, log: JsonLog | None = None) -> Queue:
-    """Run the command for one company after the other; one that cannot be started is left alone for some minutes."""
+def refreshes(
+    command: Command, log: JsonLog | None = None, dated: Callable[[datetime], datetime] = lambda now: now
+) -> Queue:
+    """Run the command for one company after the other; one that cannot be started is left alone for some minutes.
+
+    `dated` puts right the instant of a clock that has gone wrong while the command ran.
+    """
     broken_at: datetime | None = None
 
     def refresh(clock: Clock, owner: str, stopping: Callable[[], bool]) -> int:
         nonlocal broken_at
         if broken_at is not None and timedelta() <= clock() - broken_at < _PAUSE:
             return 0
-        ended = refresh_next(command, clock, owner, stopping)
+        ended = refresh_next(command, clock, owner, stopping, dated)
         broken_at = clock() if ended is not None and ended.state == "not started" else None
         if ended is not None and log is not None:
             facts: dict[str, Any] = {"company": ended.company, "night": ended.night, "state": ended.state}

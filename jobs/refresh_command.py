@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -76,7 +76,8 @@ def lacks(program: str) -> str | None:
 class Ended:
     """How it ended, and what is to be said of it.
 
-    Put back: it was ended for a reason that is not the refresh's. Not started: there is no such program.
+    Put back: it was ended for a reason that is not the refresh's. Not started: there is no such program, or this
+    machine lacks what every program needs.
     """
 
     state: Literal["done", "failed", "put back", "not started"]
@@ -91,20 +92,27 @@ def run(
     `hold` is called once a beat: True when the claim is held for another lease, False when it is lost, None when that
     could not be asked. When `stopping` says so, at the time limit, or without the claim, the whole group is ended.
     """
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as spoken:
-        given.write(json.dumps(told).encode() + b"\n")
-        given.seek(0)
-        hears, speaks = os.pipe()
+    with ExitStack() as opened:
         try:
-            process = _started(command, given, spoken, hears)
-            os.close(hears)
-            hears = -1
-            why = _awaited(process, command, lambda: _held(hold, speaks), stopping, lambda: _trim(spoken.fileno()))
-        finally:
-            for end in (hears, speaks):
-                if end >= 0:
-                    os.close(end)
+            given, spoken = (opened.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            given.write(json.dumps(told).encode() + b"\n")
+            given.seek(0)
+            hears, speaks = os.pipe()
+            opened.callback(os.close, speaks)
+            with _closing(hears):  # the command's supervisor has its own
+                process = _started(command, given, spoken, hears)
+        except OSError as error:  # of this machine: no room, no process, no program to supervise it
+            return Ended("not started", f"{lifeline.not_started(command.arguments[0])}: {error.strerror}.")
+        why = _awaited(process, command, lambda: _held(hold, speaks), stopping, lambda: _trim(spoken.fileno()))
         return _judged(process.returncode, why, command, _last_words(spoken))
+
+
+@contextmanager
+def _closing(number: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(number)
 
 
 def _started(command: Command, given: IO[bytes], spoken: IO[bytes], hears: int) -> subprocess.Popen[bytes]:

@@ -49,14 +49,19 @@ def mark(run: RunRow, now: datetime) -> Iterator[int]:
 
 
 def refresh_next(
-    command: Command, clock: Callable[[], datetime], owner: str, stopping: Callable[[], bool] = lambda: False
+    command: Command,
+    clock: Callable[[], datetime],
+    owner: str,
+    stopping: Callable[[], bool] = lambda: False,
+    dated: Callable[[datetime], datetime] = lambda now: now,
 ) -> Refreshed | None:
     """Take the oldest due marker and run the command for its company; None when there is none.
 
     The command reads one JSON object on its standard input (company, name, night, attempt); exit status 0 means done,
     and what it said last is kept as the message. While it runs the claim is held by heartbeats. At the time limit its
     whole process group is ended and the refresh has failed; when the worker stops, it is ended too and the marker is
-    due again, as it is when the command cannot be started: that is a fault of the settings, not of the refresh.
+    due again, as it is when the command cannot be started: that is a fault of the settings, not of the refresh. `dated`
+    gives the instant by which a claim is held and a report is dated, whatever the clock says by then.
     """
     chosen = installation.read()  # a store that was never set up has no limit, and no marker
     at_once = chosen.refresh_at_once if chosen else 0
@@ -70,9 +75,13 @@ def refresh_next(
         "night": claim.night.isoformat(),
         "attempt": claim.attempt,
     }
-    hold = _Hold(command, claim, clock)
+
+    def right() -> datetime:
+        return dated(clock())
+
+    hold = _Hold(command, claim, right)
     ended = refresh_command.run(command, told, hold, stopping)
-    return _reported(claim, ended, clock, hold, stopping)
+    return _reported(claim, ended, right, hold, stopping)
 
 
 def _reported(

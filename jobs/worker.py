@@ -15,7 +15,7 @@ from jobs.planning import Planner, ServerClock, Verdict
 from jobs.queues import Clock, Mails, Queue
 from jobs.schedule import TIMETABLE, Job, Slices
 from jobs.watch import TICK_SECONDS
-from store import ambiguous_mails, database, installation, outgoing, restored, runs, workers
+from store import ambiguous_mails, database, installation, outgoing, restored, runs, workers, zones
 from store.database import session
 from store.errors import Refused, StoreUnavailable
 from store.runs import LEASE, LeaseLost, RunRow
@@ -149,6 +149,12 @@ class Worker:
             ambiguous = [] if self._unread else ambiguous_mails.bury(name, now)
             facts = {"freed": freed, "freed_mails": freed_mails, "ambiguous_mails": ambiguous}
             self.log.say("worker.buried", "warning", worker=name, **facts)
+        unknown = zones.unknown()
+        if unknown:
+            text = (
+                "Nothing is planned here for companies in these time zones. Update tzdata, and start the worker anew."
+            )
+            self.log.say("zones.unknown", "error", zones=unknown, text=text)
         self.name = workers.register(host, self.version, now, kind=kind)
         self.log.say("worker.started", worker=self.name, version=self.version)
         if self._unread:
@@ -217,7 +223,7 @@ class Worker:
 
     def _run_due(self, clock: Clock) -> tuple[int, int]:
         done = failed = 0
-        while not self._stopping.is_set() and self._held is None and self._verdict not in _HELD:
+        while not self._stopping.is_set() and not self._is_held() and self._verdict not in _HELD:
             self._moves("work")
             run = runs.claim(self.name, tuple(self._jobs), clock())
             if run is None:
@@ -284,7 +290,7 @@ class Worker:
     def empty(self, name: str, clock: Clock, most: int = _MOST_SLICES) -> int:
         """Take at most so many slices of one queue while its clock is believed; how much that was."""
         taken = 0
-        if self._unread or restored.held() is not None:
+        if self._unread:
             return taken
         stopping = partial(self._is_told_to_stop, name)
         judged_at: datetime | None = None
@@ -294,7 +300,9 @@ class Worker:
                 if self._planner.verdict(now) in _HELD:
                     break
                 judged_at = now
-            slice_taken = 0 if self._stopping.is_set() else self._queues[name](clock, self.name, stopping)
+            if self._stopping.is_set() or restored.held() is not None:  # which may be said while thousands wait
+                break
+            slice_taken = self._queues[name](clock, self.name, stopping)
             taken += slice_taken
             if slice_taken == 0:
                 break

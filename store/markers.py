@@ -23,7 +23,7 @@ _SOONEST_RETRY, _LATEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 _MESSAGE_LIMIT = 600
 LONGEST_LEASE = timedelta(days=7)
 _CLOCKS_ARE_APART = timedelta(days=1)  # at most; a lease that ends later than that was given by a clock gone wrong
-_CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time, where there is a limit
+_CLAIM_LOCK = 0x6B647266  # one PostgreSQL claimant at a time sees which sandboxes are being refreshed
 
 
 class LeaseLost(Refused):
@@ -78,12 +78,15 @@ def claim(
 ) -> list[Claim]:
     """Take up to `limit` due markers, oldest first, for as long as the lease. Two claimants never get the same one.
 
-    With `at_once`, no more than so many are claimed at the same time, by whomever.
+    With `at_once`, no more than so many are claimed at the same time, by whomever. One company's sandbox never is more
+    than once: its next night waits until the last claim is over.
     Nobody's data is copied who has left or switched API Access off meanwhile: such a marker is left, and missed later.
     """
 
     def take() -> list[Claim]:
         require(actor, "sandbox.refresh", None)
+        if backend() == "postgresql":
+            run_sql("SELECT pg_advisory_xact_lock(?)", (_CLAIM_LOCK,))
         run_sql(_RETURN, _over(now))
         query = _NEXT + (" FOR UPDATE OF m SKIP LOCKED" if backend() == "postgresql" else "")
         taken, rows = [], []
@@ -103,9 +106,7 @@ def claim(
 
 
 def _left(at_once: int) -> int:
-    """How many more may be claimed; whoever asks next waits for what this transaction takes."""
-    if backend() == "postgresql":
-        run_sql("SELECT pg_advisory_xact_lock(?)", (_CLAIM_LOCK,))
+    """How many more may be claimed."""
     return max(0, at_once - int(run_sql(_RUNNING).fetchone()[0]))
 
 
@@ -288,6 +289,8 @@ _NEXT = """
        AND EXISTS (SELECT 1 FROM integration i
                     WHERE i.company_id = c.id AND i.code = 'api_access' AND i.enabled_at IS NOT NULL)
        AND NOT EXISTS (SELECT 1 {open})
+       AND NOT EXISTS (SELECT 1 FROM refresh_marker r WHERE r.company_id = c.id AND r.state = 'running')
+       AND NOT EXISTS (SELECT 1 FROM refresh_marker newer WHERE newer.company_id = c.id AND newer.night > m.night)
      ORDER BY m.due_at, m.id
      LIMIT ?
 """.replace("{open}", sandbox_holds.standing_at("c.id", "m.night"))

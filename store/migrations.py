@@ -31,10 +31,19 @@ def _machine_boots() -> None:
     db.create_tables([MachineBoot], safe=False)
 
 
+def _one_refresh_at_a_time() -> None:
+    run_sql(_ONE_IS_LEFT_RUNNING)
+    run_sql(
+        "CREATE UNIQUE INDEX IF NOT EXISTS refresh_marker_running ON refresh_marker (company_id) "
+        "WHERE state = 'running'"
+    )
+
+
 _LATER = frozenset({MachineBoot})  # tables that a later step makes
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the first schema", _first_schema),
     Migration(2, "when machines were started", _machine_boots),
+    Migration(3, "one refresh of a sandbox at a time", _one_refresh_at_a_time),
 )
 
 
@@ -107,3 +116,12 @@ def _free_name(wanted: Path) -> Path:
     """The name with `.db`, or with a number too: whoever was killed in this second may have left a backup."""
     named = (wanted.with_name(f"{wanted.name}{number}.db") for number in ("", *(f"-{n}" for n in range(2, 100))))
     return next(path for path in named if not path.exists())
+
+
+_ONE_IS_LEFT_RUNNING = """
+    UPDATE refresh_marker SET state = 'missed', token = NULL, lease_until = NULL
+     WHERE state = 'running'
+       AND EXISTS (SELECT 1 FROM refresh_marker newer
+                    WHERE newer.company_id = refresh_marker.company_id AND newer.state = 'running'
+                      AND newer.night > refresh_marker.night)
+"""

@@ -8,7 +8,7 @@ from typing import Any
 from store import companies, events, sandbox_callers
 from store.actors import WORKER, Actor
 from store.change import Change, change
-from store.database import run_sql, session
+from store.database import backend, run_sql, session
 from store.errors import NotFound, Refused
 from store.events import Fact
 from store.fields import seconds
@@ -124,7 +124,8 @@ def standing_at(company: str, night: str) -> str:
 
 def end_past(zone_name: str, night: date, now: datetime) -> None:
     """End the holds of the zone whose last night lies before this one, within the transaction that marks it."""
-    rows = run_sql(_PAST, (zone_name, night.isoformat())).fetchall()
+    query = _PAST + (" FOR UPDATE OF h" if backend() == "postgresql" else "")  # or one that is extended just now ends
+    rows = run_sql(query, (zone_name, night.isoformat())).fetchall()
     for hold_id, _, _ in rows:
         run_sql(_END, (seconds(now), WORKER.name, hold_id))
     if rows:

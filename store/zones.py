@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from store.database import run_sql, session
+from store.errors import FormatWrong
 from store.fields import instant
+from store.rules.calendar import zone
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,27 @@ class ZoneInUse:
 
 
 def in_use() -> list[ZoneInUse]:
-    """Each zone with a company, since its first company was there or the store was set up, whichever came later."""
+    """Each zone with a company, since its first company was there or the store was set up, whichever came later.
+
+    Without those that this machine does not know (see `unknown`).
+    """
     with session():
         found = run_sql(_IN_USE).fetchall()
-    return [ZoneInUse(name, name, instant(max(set_up_at or 0, since))) for name, since, set_up_at in found]
+    return [ZoneInUse(name, name, instant(max(set_up_at or 0, since))) for name, since, set_up_at in found if _is(name)]
+
+
+def unknown() -> list[str]:
+    """Zones with a company that this machine does not know: another one with newer rules has let them in."""
+    with session():
+        return [str(row[0]) for row in run_sql(_IN_USE).fetchall() if not _is(row[0])]
+
+
+def _is(name: str) -> bool:
+    try:
+        zone(name)
+    except FormatWrong:
+        return False
+    return True
 
 
 _IN_USE = """

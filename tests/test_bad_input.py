@@ -139,7 +139,7 @@ def test_a_store_that_cannot_be_used_says_why_and_stays_as_it_is(home: Home) -> 
     home.sql("INSERT INTO schema_step VALUES (99, 'from the future', 1)")
     whole = home.store.read_bytes()
     assert shown() == (
-        f"The store {store} is version 99, newer than this program knows (2). "
+        f"The store {store} is version 99, newer than this program knows (3). "
         "Install the newer Keydesk; nothing was changed."
     )
     home.store.chmod(0o640)

@@ -52,7 +52,7 @@ def test_a_sound_backup_is_described_and_nothing_is_changed(home: Home, backup: 
 
     lines = said.out.splitlines()
     assert (said.status, said.err) == (0, "")
-    assert lines[0] == f"{backup} is sound: a store of Fjord Software, version 2, for this pepper."
+    assert lines[0] == f"{backup} is sound: a store of Fjord Software, version 3, for this pepper."
     assert lines[1].startswith("Rows: ")
     assert ", 1 api key, " in lines[1]
     assert lines[2].startswith("Its log is one unbroken chain until ")

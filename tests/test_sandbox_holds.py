@@ -233,19 +233,3 @@ def test_whoever_comes_first_of_a_hold_and_a_claim_has_the_night(store_location:
     with session():
         assert (held, states()) == ([("nordlys", NIGHT, "held")], [("nordlys", NIGHT, "running")])
         assert list(sandbox_holds.standing(company_id)) == ["hold"]
-
-
-def test_of_two_failures_at_once_the_later_counts_the_earlier(store_location: str) -> None:
-    with session():
-        people = with_sandbox()
-        fail(0)
-        tokens = []
-        for days in (1, 2):
-            mark(NIGHT + days * DAY)
-            tokens += [one.token for one in markers.claim(OLAV, 1, 3 * DAY, TWO_OCLOCK + days * DAY, "slow")]
-
-    at_once(*(lambda token=token: markers.fail(OLAV, token, "disk full", NOON + 2 * DAY) for token in tokens))
-
-    with session():
-        assert [row.failures for row in RefreshMarker.select().order_by(RefreshMarker.night)] == [1, 2, 3]
-        assert list(sandbox_holds.standing(people.nordlys.id)) == ["quarantine"]

@@ -68,9 +68,12 @@ def test_a_store_of_the_first_version_keeps_what_it_holds_and_gets_what_was_adde
     taken = migrations.migrate(NOON)
 
     with session():
-        assert (taken, ClockSeen.get().max_seen) == (["when machines were started"], NOON)
+        assert (taken, ClockSeen.get().max_seen) == (
+            ["when machines were started", "one refresh of a sandbox at a time"],
+            NOON,
+        )
         assert [table.select().count() for table in TABLES] == [int(table is ClockSeen) for table in TABLES]
-    assert [path.name for path in tmp_path.glob("*-before-*")] == ["keydesk-before-2-20261123T120000Z.db"]
+    assert [path.name for path in tmp_path.glob("*-before-*")] == ["keydesk-before-3-20261123T120000Z.db"]
     dispose()
 
 
@@ -82,14 +85,14 @@ def test_a_migration_that_fails_leaves_the_old_version(empty_store: str) -> None
     with pytest.raises(RuntimeError, match="power cut"):
         migrations.migrate(NOON, (*migrations.MIGRATIONS, Migration(99, "broken", broken)))
 
-    assert migrations.version() == 2
+    assert migrations.version() == 3
     assert not database.db.table_exists("half")
 
 
 def test_a_store_newer_than_the_program_is_refused_and_left_alone(empty_store: str) -> None:
     run_sql("INSERT INTO schema_step VALUES (99, 'the future', 0)")
 
-    with pytest.raises(StoreUnavailable, match=r"version 99, newer than this program knows \(2\)\. Install the newer"):
+    with pytest.raises(StoreUnavailable, match=r"version 99, newer than this program knows \(3\)\. Install the newer"):
         migrations.check()
 
 
@@ -103,7 +106,7 @@ def test_two_runners_migrate_once(tmp_path: Path) -> None:
     runners = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = sorted(runner.communicate()[0].strip() for runner in runners)
 
-    assert said == ["['the first schema', 'when machines were started']", "[]"]
+    assert said == ["['the first schema', 'when machines were started', 'one refresh of a sandbox at a time']", "[]"]
 
 
 def test_a_new_store_is_waited_for_while_another_program_makes_it(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.planning import Planner
 from keydesk.finding import Finding
-from store import clock_seen, workers
+from store import clock_seen, workers, zones
 from store.tables import Event, Worker
 from store.workers import AHEAD, CALLED_EVERY
 
@@ -25,6 +25,12 @@ def clock(now: datetime) -> Iterator[Finding]:
     """Whether it is as late here as at the server, and later than anything was before."""
     wrong = _clock_of_server(now) or _clock_of_workers(now) or _clock_of_events(now)
     yield Finding("wrong", "clock", wrong) if wrong else Finding("ok", "clock", f"{now:%Y-%m-%d %H:%M}Z")
+    unknown = zones.unknown()
+    if unknown:
+        text = f"This machine does not know the time zones of some companies: {', '.join(unknown)}."
+        yield Finding(
+            "wrong", "clock", f"{text} A worker here plans nothing for them: update tzdata, and start it anew."
+        )
 
 
 def clock_alone(now: datetime) -> Iterator[Finding]:

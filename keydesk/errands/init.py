@@ -102,7 +102,7 @@ def prepare(settings: Settings, now: datetime) -> tuple[list[str], Peppers]:
         _refuse_workers(now)
     steps = migrations.migrate(now)
     said += (
-        [f"The store {location} is made."] if is_made else [f"The store {location} now has {step}." for step in steps]
+        [f"The store {location} is made."] if is_made else [f"The store {location} now keeps {step}." for step in steps]
     )
     with session():
         is_new = installation.read() is None

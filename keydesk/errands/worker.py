@@ -29,8 +29,10 @@ def run(given: argparse.Namespace, settings: Settings, clock: Callable[[], datet
     _refuse_what_does_not_go_together(given)
     open_store(settings)
     log, begin = _log(given, clock)
-    queues, server_clock = queues_of(settings, log), _no_clock if given.clock_from else clock_seen.of_server
-    boot = None if given.clock_from else workers.this_boot()
+    is_simulated = given.clock_from is not None
+    queues = queues_of(settings, log, is_simulated=is_simulated)
+    server_clock = _no_clock if is_simulated else clock_seen.of_server
+    boot = None if is_simulated else workers.this_boot()
     worker = Worker(queues=queues, clock=clock, log=log, version=__version__, server_clock=server_clock, boot=boot)
     if given.believe_clock:
         with session():
@@ -84,7 +86,7 @@ def _log(given: argparse.Namespace, clock: Callable[[], datetime]) -> tuple[Json
     return log, partial(log.serve, address, port)
 
 
-def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
+def queues_of(settings: Settings, log: JsonLog, *, is_simulated: bool) -> dict[str, Queue]:
     """What the worker empties between its runs, as far as the settings give it the means."""
     found: dict[str, Queue] = {}
     mail, password = settings.mail, settings.mail_password()
@@ -95,5 +97,6 @@ def queues_of(settings: Settings, log: JsonLog) -> dict[str, Queue]:
         found["mails"] = queues.mails(lambda: session_for(mail, password), sender, log, **pace)
     if settings.sandbox.command:
         limit = timedelta(minutes=settings.sandbox.timeout_minutes)
-        found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit), log)
+        dated = (lambda now: now) if is_simulated else clock_seen.believable
+        found["refreshes"] = queues.refreshes(Command(settings.sandbox.command, limit), log, dated)
     return found

@@ -31,6 +31,7 @@ class RefreshMarker(Record):
         indexes = (
             (("company", "night"), True),
             SQL("CREATE INDEX refresh_marker_pending ON refresh_marker (due_at, id) WHERE state IN ('due', 'running')"),
+            SQL("CREATE UNIQUE INDEX refresh_marker_running ON refresh_marker (company_id) WHERE state = 'running'"),
             SQL("CREATE INDEX refresh_marker_done ON refresh_marker (night) WHERE state = 'done'"),
         )
 
