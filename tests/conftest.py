@@ -109,6 +109,13 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return furnish(tmp_path_factory.mktemp("furnished") / "home")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _furnished_first(request: pytest.FixtureRequest) -> None:
+    """Before any other test: what is in a home must not be minutes later than the instant at which the tests began."""
+    if any("furnished" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("furnished")
+
+
 @pytest.fixture
 def home(furnished: Home, tmp_path: Path) -> Home:
     """A user's home with a store that holds the examples: the command is called in it."""

@@ -136,20 +136,6 @@ def test_the_quarantine_of_a_company_that_has_left_troubles_nobody(empty_store: 
     assert (sandbox_holds.counts(), sandbox_holds.in_quarantine(3)) == ({"held": 0, "quarantined": 0}, [])
 
 
-def test_a_refresh_that_ran_through_the_quarantine_may_still_say_what_became_of_it(empty_store: str) -> None:
-    people = with_sandbox()
-    fail(0)
-    fail(1)
-    mark(NIGHT + 2 * DAY)
-    (slow,) = markers.claim(OLAV, 1, 2 * DAY, TWO_OCLOCK + 2 * DAY, "slow")
-    fail(3)
-
-    markers.done(OLAV, slow.token, "", NOON + 3 * DAY)
-
-    row = sandboxes.of(people.nordlys.id)
-    assert (row.state, row.last_done) == ("quarantined", NIGHT + 2 * DAY)
-
-
 def test_a_failure_may_ask_for_another_try_in_the_same_night_and_nobody_is_mailed_yet(empty_store: str) -> None:
     with_sandbox()
 
