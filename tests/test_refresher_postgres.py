@@ -216,6 +216,30 @@ def test_what_is_not_safe_is_refused_and_nothing_is_touched(
     assert world.sql("SELECT * FROM old", "sandbox_nordlys") == []
 
 
+@pytest.mark.parametrize("role", ["reader", "keydesk"])
+def test_a_keydesk_store_is_no_source_whatever_is_masked_and_whoever_reads_it(world: PostgresServer, role: str) -> None:
+    with pytest.raises(Refused) as refused:
+        refresh(world, Rules(("sandbox_*",), (Rule("*", "*", "hash"),)), role=role, source="template_keydesk")
+
+    assert str(refused.value) == (
+        "The source template_keydesk is a Keydesk store: the hashes of keys, the mails and the bills in it belong into "
+        "no sandbox. Name the database of your own application; a Keydesk to try things out with is a new store "
+        "(`keydesk init`). Nothing was refreshed."
+    )
+    assert databases(world) == ["sandbox_nordlys"]
+
+
+def test_a_keydesk_store_in_a_schema_beside_the_applications_tables_goes_into_no_sandbox_either(
+    world: PostgresServer,
+) -> None:
+    world.sql("CREATE SCHEMA keys; CREATE TABLE keys.api_key (id int); CREATE TABLE schema_step (id int)", "production")
+    assert refresh(world).columns == 4
+    world.sql("CREATE TABLE keys.schema_step (id int)", "production")
+
+    with pytest.raises(Refused, match="The source production is a Keydesk store"):
+        refresh(world, now=NOON + timedelta(days=1))
+
+
 def test_a_login_that_may_write_anything_is_refused_whichever_way_it_may(world: PostgresServer) -> None:
     world.sql("CREATE ROLE boss NOINHERIT")
     world.sql("ALTER ROLE reader NOINHERIT")

@@ -231,6 +231,32 @@ def test_a_source_that_is_no_database_is_named(production: Path, sandbox: Path) 
     )
 
 
+def test_a_keydesk_store_is_no_source_whatever_is_masked(
+    sqlite_template: Path, production: Path, sandbox: Path
+) -> None:
+    old_sandbox(sandbox)
+    before = sandbox.read_bytes()
+    everything = rules.Rules((str(sandbox),), (rules.Rule("*", "*", "hash"),))
+
+    with pytest.raises(Refused) as refused:
+        sqlite.refresh(sqlite_template, sandbox, everything)
+
+    assert str(refused.value) == (
+        f"The source {sqlite_template} is a Keydesk store: the hashes of keys, the mails and the bills in it belong "
+        "into no sandbox. Name the database of your own application; a Keydesk to try things out with is a new store "
+        "(`keydesk init`). Nothing was refreshed."
+    )
+    assert sandbox.read_bytes() == before
+    assert [path.name for path in sandbox.parent.iterdir()] == ["nordlys.db"]
+
+
+def test_an_application_may_have_keys_of_its_own(production: Path, sandbox: Path) -> None:
+    with closing(sqlite3.connect(production)) as connection, connection:
+        connection.execute("CREATE TABLE api_key (digest TEXT)")
+
+    assert sqlite.refresh(production, sandbox, read_rules(production)).columns == 5
+
+
 def test_a_source_that_is_written_to_meanwhile_is_copied_as_it_was_at_one_instant(
     production: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from jobs.refreshers import postgres_masking
+from jobs.refreshers import own_store, postgres_masking
 from jobs.refreshers.rules import Rules
 from store.errors import Refused, SettingsWrong, StoreUnavailable
 
@@ -87,9 +87,10 @@ def refresh(
 ) -> Refreshed:
     """Replace the target database by a masked copy of the source; `keep` databases of before stay.
 
-    Refused, with the target as it was, when the target is not allowed or is the source, when the source's login may
-    write, when a rule fits nothing, or while another one refreshes it. Sessions at the target are ended by the swap.
-    What a refresh that was killed has left is dropped first. Whatever fails after the swap is no failure.
+    Refused, with the target as it was, when the target is not allowed or is the source, when the source is a Keydesk
+    store or its login may write, when a rule fits nothing, or while another one refreshes it. Sessions at the target
+    are ended by the swap. What a refresh that was killed has left is dropped first. Whatever fails after the swap is no
+    failure.
     """
     stamp = f"{now:%Y%m%dT%H%M%S}"
     rules.require_target(target.name)
@@ -118,6 +119,8 @@ def _guard(reader: Any, source: Place, server: Any, target: Place) -> None:
     reader.execute("SET default_transaction_read_only = on")
     if _identity(reader, source.name) == _identity(server, target.name):
         raise Refused(f"{target.name} is the source itself; nothing was touched.")
+    if any(own_store.is_one(tables) for (tables,) in reader.execute(_TABLES)):
+        raise own_store.refused(source.name)
     found = reader.execute(_MIGHTY).fetchone() or reader.execute(_WRITABLE).fetchone()
     if found is not None:
         login, role, may = found
@@ -294,6 +297,11 @@ _NO_TIME_LIMITS = """
     SELECT set_config(name, '0', false) FROM pg_settings
      WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'statement_timeout',
                     'transaction_timeout')
+"""
+
+# Of each schema: Keydesk may have been given one in a database that it shares.
+_TABLES = """
+    SELECT array_agg(relname::text) FROM pg_class WHERE relkind IN ('r', 'p') GROUP BY relnamespace
 """
 
 # A role that the login is a member of counts whether its rights are inherited or taken by SET ROLE.

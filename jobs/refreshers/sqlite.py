@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from jobs.refreshers import access, full_text, virtual_tables
+from jobs.refreshers import access, full_text, own_store, virtual_tables
 from jobs.refreshers.full_text import quoted
 from jobs.refreshers.rules import Rule, Rules
 from store import unfinished
@@ -43,7 +43,8 @@ def refresh(source: Path, target: Path, rules: Rules) -> Refreshed:
 
     The source is opened read-only. Refused, with the target as it was, when the target is not allowed, is the source,
     is no SQLite file, is in use, or has an owner or group that the copy cannot get, when a rule fits nothing, when the
-    source has a virtual table of an unknown module, or when the copy is not sound or not masked in every row.
+    source is a Keydesk store or has a virtual table of an unknown module, or when the copy is not sound or not masked
+    in every row.
     """
     source, target = source.absolute(), target.absolute()
     _guard(source, target, rules)
@@ -93,6 +94,8 @@ def _copied(source: Path, copy: Path, rules: Rules) -> int:
         for connection in (read_only, writable):
             connection.set_progress_handler(_look_up, _LOOKS_UP_EVERY)
         read_only.execute("BEGIN")  # or a copy of what is written to would begin anew with each write
+        if _read(source, lambda: own_store.is_one(_tables(read_only))):
+            raise own_store.refused(source)
         _read(source, lambda: virtual_tables.require_known(read_only))
         chosen = _read(source, lambda: rules.matched(_columns(read_only)))  # before anything is copied
         _read(source, lambda: read_only.backup(writable, pages=_PAGES_AT_ONCE, progress=_look_up))
@@ -120,17 +123,21 @@ def _read(source: Path, body: Callable[[], T]) -> T:
         ) from None
 
 
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    tables = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+    )
+    return [str(name) for (name,) in tables.fetchall()]
+
+
 def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Every column that can be written, by table."""
     following = full_text.following(connection)
     following |= {each.name for each in virtual_tables.tables(connection) if each.only_shows}
-    tables = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-    ).fetchall()
-    for table in (name for (name,) in tables if name not in following):
+    for table in (name for name in _tables(connection) if name not in following):
         for column, hidden in connection.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (table,)):
             if not hidden:  # of another kind are generated columns: they follow those that they are made from
-                yield str(table), str(column)
+                yield table, str(column)
 
 
 def _mask(connection: sqlite3.Connection, chosen: list[tuple[str, str, Rule]]) -> None:
