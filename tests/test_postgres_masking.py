@@ -186,6 +186,26 @@ def test_a_reference_that_is_masked_in_another_way_than_its_key_fails(refresh: R
         )
 
 
+def test_a_hash_that_is_kept_in_bytes_becomes_another_and_stays_unique(
+    refresh: Refresh, postgres: PostgresServer
+) -> None:
+    refresh(
+        r"""
+        CREATE TABLE token (digest bytea PRIMARY KEY);
+        CREATE TABLE use (digest bytea REFERENCES token);
+        INSERT INTO token VALUES ('\x00ff'), ('\x01');
+        INSERT INTO use VALUES ('\x00ff'), (NULL);
+        """,
+        Rule("*", "digest", "hash"),
+    )
+
+    kept = postgres.sql("SELECT t.digest, u.digest FROM token t LEFT JOIN use u USING (digest) ORDER BY 2", "sandbox")
+    (used, again), (other, no) = kept
+    assert used == again != other
+    assert no is None
+    assert {b"\x00\xff", b"\x01"}.isdisjoint((used, other))
+
+
 def test_a_table_that_inherits_is_masked_once_by_its_own_rule_or_by_that_of_the_table_above(
     refresh: Refresh, postgres: PostgresServer
 ) -> None:

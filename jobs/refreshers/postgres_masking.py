@@ -20,6 +20,7 @@ class Table:
     name: str
     is_partitioned: bool
     masks: dict[str, Rule] = field(default_factory=dict)
+    in_bytes: set[str] = field(default_factory=set)  # of these columns those that hold no text, as hashes of keys do
 
     @property
     def rows(self) -> Composed:
@@ -42,10 +43,10 @@ def tables(reader: "psycopg.Connection[Any]", rules: Rules) -> list[Table]:
     found = reader.execute(_COLUMNS).fetchall()
     rule_of = {
         (table, column): rule
-        for table, column, rule in rules.matched((names[0], column) for *_, names, column in found)
+        for table, column, rule in rules.matched((names[0], column) for *_, names, column, _ in found)
     }
     masked: dict[tuple[str, str], Table] = {}
-    for schema, name, is_partitioned, foreign, names, column in found:
+    for schema, name, is_partitioned, foreign, names, column, is_bytes in found:
         rule = next((rule_of[one, column] for one in names if (one, column) in rule_of), None)
         if rule is None:
             continue
@@ -54,7 +55,10 @@ def tables(reader: "psycopg.Connection[Any]", rules: Rules) -> list[Table]:
                 f"{foreign} is a foreign table below {names[0]}, and its rows would be masked where they are; "
                 "nothing was touched."
             )
-        masked.setdefault((schema, name), Table(schema, name, is_partitioned)).masks[column] = rule
+        table = masked.setdefault((schema, name), Table(schema, name, is_partitioned))
+        table.masks[column] = rule
+        if is_bytes:
+            table.in_bytes.add(column)
     return list(masked.values())
 
 
@@ -85,7 +89,10 @@ def forget_statistics(copy: "psycopg.Connection[Any]") -> None:
 
 
 def _mask_rows(copy: "psycopg.Connection[Any]", table: Table) -> None:
-    setting = [SQL("{} = ").format(Identifier(column)) + _value(column, rule) for column, rule in table.masks.items()]
+    setting = [
+        SQL("{} = ").format(Identifier(column)) + _value(column, rule, is_bytes=column in table.in_bytes)
+        for column, rule in table.masks.items()
+    ]
     done = copy.execute(SQL("UPDATE {} SET ").format(table.rows) + SQL(", ").join(setting)).rowcount
     there = copy.execute(SQL("SELECT count(*) FROM {}").format(table.rows)).fetchone()
     if there != (done,):
@@ -96,13 +103,14 @@ def _mask_rows(copy: "psycopg.Connection[Any]", table: Table) -> None:
         )
 
 
-def _value(column: str, rule: Rule) -> Composed:
+def _value(column: str, rule: Rule, *, is_bytes: bool) -> Composed:
     if rule.way in {"fixed", "null"}:
         return Composed([Literal(rule.value)])
     hashed = SQL(
         "left(encode(sha256((SELECT secret FROM pg_temp.masking_secret) || convert_to({}::text, 'UTF8')), 'hex'), 24)"
     ).format(Identifier(column))
-    return hashed + SQL(" || '@masked.invalid'") if rule.way == "mail" else Composed([hashed])
+    text = hashed + SQL(" || '@masked.invalid'") if rule.way == "mail" else Composed([hashed])
+    return SQL("convert_to({}, 'UTF8')").format(text) if is_bytes else text
 
 
 def _alter(how: str, schema: str, table: str, name: str) -> Composed:
@@ -132,7 +140,7 @@ _COLUMNS = """
     SELECT n.nspname, c.relname, c.relkind = 'p',
            (SELECT p.relid::regclass::text FROM pg_partition_tree(c.oid) p JOIN pg_class f ON f.oid = p.relid
              WHERE f.relkind = 'f' LIMIT 1),
-           named.names, a.attname
+           named.names, a.attname, a.atttypid = 'bytea'::regtype
       FROM named JOIN pg_class c ON c.oid = named.relid JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_attribute a ON a.attrelid = c.oid
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
