@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -54,6 +55,25 @@ INSERT INTO customer (id, email, phone, note, person_number) VALUES
   (3, NULL, '1', NULL, NULL);
 INSERT INTO visit VALUES (1, 1, 'with Åse');
 """
+
+
+APPLICATION = """
+CREATE TABLE api_token (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
+CREATE TABLE account (id INTEGER PRIMARY KEY, password_hash TEXT NOT NULL, name TEXT);
+CREATE TABLE webhook (id INTEGER PRIMARY KEY, url TEXT NOT NULL, secret TEXT);
+CREATE TABLE schedule (id INTEGER PRIMARY KEY, enabled INTEGER NOT NULL);
+CREATE TABLE outbox (id INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE payment_provider (id INTEGER PRIMARY KEY, secret_key TEXT);
+CREATE TABLE mail_relay (id INTEGER PRIMARY KEY, password TEXT);
+INSERT INTO api_token VALUES (1, 's3cret-1'), (2, 's3cret-2');
+INSERT INTO account VALUES (1, 's3cret', 'Åse Berg');
+INSERT INTO webhook VALUES (1, 'https://nordlys.example/s3cret', 's3cret'), (2, 'https://kauri.example/s3cret', NULL);
+INSERT INTO schedule VALUES (1, 1), (2, 0);
+INSERT INTO outbox VALUES (1, 'queued');
+INSERT INTO payment_provider VALUES (1, 's3cret');
+INSERT INTO mail_relay VALUES (1, 's3cret');
+"""
+GUIDE = (Path(__file__).parent.parent / "docs" / "sandbox.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -229,6 +249,25 @@ def test_a_source_that_is_no_database_is_named(production: Path, sandbox: Path) 
     assert str(refused.value) == (
         f"The source {production} could not be copied (file is not a database); the sandbox is as it was."
     )
+
+
+def test_the_rules_of_the_guide_leave_no_secret_and_nothing_that_runs_and_copy_what_none_names(
+    production: Path, sandbox: Path
+) -> None:
+    with closing(sqlite3.connect(production)) as connection:
+        connection.executescript(APPLICATION)
+    (example,) = re.findall(r"```toml\n(targets = [^`]*webhook[^`]*)```", GUIDE)
+    (production.parent / "rules.toml").write_text(example, encoding="utf-8")
+
+    sqlite.refresh(production, sandbox, read_rules(production, **{"/srv/sandbox": str(sandbox.parent)}))
+
+    assert b"s3cret" not in sandbox.read_bytes()
+    assert len({digest for (digest,) in rows(sandbox, "SELECT digest FROM api_token")}) == 2
+    assert rows(sandbox, "SELECT url, secret FROM webhook") == [("https://webhook.invalid/", None)] * 2
+    assert rows(sandbox, "SELECT enabled FROM schedule") == [(0,), (0,)]
+    assert rows(sandbox, "SELECT state FROM outbox") == [("cancelled",)]
+    assert rows(sandbox, "SELECT name FROM account") == [("Åse Berg",)]
+    assert rows(sandbox, "SELECT email FROM customer WHERE id = 1") == [("ase@nordlys.example",)]
 
 
 def test_a_keydesk_store_is_no_source_whatever_is_masked(
