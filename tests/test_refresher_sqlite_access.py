@@ -79,6 +79,46 @@ def test_a_source_whose_log_would_be_made_for_another_user_is_left_alone(
 
 
 @as_root
+@pytest.mark.parametrize(
+    ("mode", "group", "why", "otherwise"),
+    [
+        (
+            0o555,
+            1001,
+            "SQLite would have to make its log in {folder}, where this user (1001) may not write",
+            "let this user write there",
+        ),
+        (
+            0o755,
+            1002,
+            "SQLite would make its log for this user (1001), and the application could not write any more",
+            "with its group (1002)",
+        ),
+    ],
+    ids=["nothing can be made there", "its group writes"],
+)
+def test_its_own_user_is_told_what_else_keeps_the_log_from_being_made(
+    sandbox: Path, mode: int, group: int, why: str, otherwise: str
+) -> None:
+    source = sandbox.parent.parent / "production.db"
+    for path in (source.parent, sandbox.parent, sandbox):
+        os.chown(path, 1001, 1001)
+    application(source, 1001).close()
+    os.chown(source, 1001, group)
+    source.chmod(0o664)
+    source.parent.chmod(mode)
+
+    with user(1001), pytest.raises(Refused) as refused:
+        refresh(sandbox)
+
+    assert str(refused.value) == (
+        f"{source} is in WAL mode and nobody has it open, so {why.format(folder=source.parent)}; nothing was touched. "
+        f"Refresh while the application has it open, or {otherwise}."
+    )
+    assert not list(source.parent.glob("production.db-*"))
+
+
+@as_root
 def test_a_source_that_its_application_has_open_is_copied_by_another_user_and_can_be_written_to_afterwards(
     sandbox: Path,
 ) -> None:

@@ -47,12 +47,20 @@ def require_no_log_of_ours(source: Path) -> None:
     place = source.parent.stat()
     group = place.st_gid if place.st_mode & stat.S_ISGID else os.getegid()
     by_group = (found.st_mode & stat.S_IWGRP) != 0
-    if own != found.st_uid or (by_group and group != found.st_gid) or not os.access(source.parent, os.W_OK):
-        raise Refused(
-            f"{source} is in WAL mode and nobody has it open, so SQLite would make its log for this user ({own}), and "
-            "the application could not write any more; nothing was touched. Refresh while the application has it open, "
-            f"or as its user ({found.st_uid})."
-        )
+    made = f"SQLite would make its log for this user ({own}), and the application could not write any more"
+    if own != found.st_uid:
+        otherwise = f"as its user ({found.st_uid})"
+    elif by_group and group != found.st_gid:
+        otherwise = f"with its group ({found.st_gid})"
+    elif not os.access(source.parent, os.W_OK, effective_ids=True):
+        made = f"SQLite would have to make its log in {source.parent}, where this user ({own}) may not write"
+        otherwise = "let this user write there"
+    else:
+        return
+    raise Refused(
+        f"{source} is in WAL mode and nobody has it open, so {made}; nothing was touched. Refresh while the "
+        f"application has it open, or {otherwise}."
+    )
 
 
 def _has_log(source: Path) -> bool:
