@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,6 +42,29 @@ def test_a_service_is_closed(unit: Path) -> None:
     closed, said = hardened_units.verdict(unit)
 
     assert closed, said
+
+
+@WITHOUT_SYSTEMD
+@pytest.mark.parametrize("unit", hardened_units.services(), ids=lambda unit: unit.name)
+def test_a_service_is_as_closed_when_it_may_write_to_the_sandboxes(unit: Path, tmp_path: Path) -> None:
+    copied = shutil.copy(unit, tmp_path)
+    added = tmp_path / f"{unit.name}.d"
+    added.mkdir()
+    shutil.copy(DEPLOY / "keydesk-sandbox.conf", added / "sandbox.conf")
+
+    closed, said = hardened_units.verdict(copied)
+
+    assert (closed, said.rpartition(": ")[2]) == (True, hardened_units.verdict(unit)[1].rpartition(": ")[2])
+
+
+def test_the_sandboxes_of_the_guide_are_where_the_drop_in_lets_the_worker_write() -> None:
+    guide = (DEPLOY.parent / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    opened = Unit("keydesk-sandbox.conf")["Service"]["ReadWritePaths"]
+
+    assert opened == "-/srv/sandbox"
+    assert '"--target", "/srv/sandbox/{company}.db"' in guide
+    assert 'targets = ["/srv/sandbox/*.db"]' in guide
+    assert f"`ReadWritePaths={opened}`" in guide
 
 
 @WITHOUT_SYSTEMD
