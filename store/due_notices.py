@@ -16,9 +16,7 @@ from store.database import one_of, run_planned, run_sql
 from store.fields import Canonical, canonical, instant, seconds
 from store.mail_contexts import instant_text
 from store.rules import calendar
-from store.rules.notices import due_threshold
-
-_OLDEST_NEWS_DAYS = 30  # an expiry older than this is not told any more
+from store.rules.notices import EXPIRED_IS_NEWS_FOR_DAYS, due_threshold
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def owing(
     """
     if not thresholds:
         return []
-    oldest = day - timedelta(days=_OLDEST_NEWS_DAYS)
+    oldest = day - timedelta(days=EXPIRED_IS_NEWS_FOR_DAYS)
     values: list[Any] = []
     for days in sorted(thresholds):
         first = oldest if days < 0 else day
@@ -178,7 +176,7 @@ def by_company(zone_name: str, day: date, thresholds: Sequence[int], after: int 
 def _ends(zone_name: str, day: date, thresholds: Sequence[int]) -> tuple[int, int]:
     """Between which instants a key ends about which something may be owed that day."""
     zone = calendar.zone(zone_name)
-    oldest = day - timedelta(days=_OLDEST_NEWS_DAYS)
+    oldest = day - timedelta(days=EXPIRED_IS_NEWS_FOR_DAYS)
     farthest = day + timedelta(days=max(thresholds) + 2)
     return seconds(calendar.start_of_day(oldest, zone)), seconds(calendar.start_of_day(farthest, zone))
 

@@ -28,6 +28,7 @@ from store import (
     runs,
     sandbox_holds,
     stale_sandboxes,
+    untold_ends,
 )
 from store.database import session
 from store.errors import KeydeskError, StoreUnavailable
@@ -88,7 +89,7 @@ def _at_the_store(settings: Settings, now: datetime, patience: float) -> tuple[t
         ("mail", doctor_mail.record),
         ("restored", _restored),
         ("mail", doctor_mail.unsettled),
-        ("notices", _notices),
+        ("notices", partial(_notices, now)),
         ("sandboxes", partial(_refresher, settings)),
         ("sandboxes", _sandboxes),
         ("run", _runs),
@@ -176,13 +177,23 @@ def _restored() -> Iterator[Finding]:
         yield Finding("look", "restored", waits)
 
 
-def _notices() -> Iterator[Finding]:
+def _notices(now: datetime) -> Iterator[Finding]:
     unreachable = len(notices.unreachable())
     if unreachable:
         yield Finding(
             "look",
             "notices",
             f"Keys that expire with nobody to tell: {unreachable}. Give each somebody to notify, at the desk.",
+        )
+    untold = untold_ends.find(now)
+    if untold is not None:
+        yield Finding(
+            "look",
+            "notices",
+            f"Keys of which nobody was told that they have expired: {untold.keys} (last days {untold.first} to "
+            f"{untold.last}). When notices were written again, on {untold.since}, that was more than 30 days ago. The "
+            "desk lists them among `state:expired`, under All keys; tell whoever used them. This is said until "
+            f"{untold.said_until}.",
         )
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 EXPIRED: Final = -1
-_EXPIRED_IS_NEWS_FOR_DAYS: Final = 30
+EXPIRED_IS_NEWS_FOR_DAYS: Final = 30  # or whoever is to be notified from today on would hear of every key there was
 
 
 def due_threshold(
@@ -22,6 +22,6 @@ def due_threshold(
     reached = sorted({days for days in thresholds if left <= days < lifetime})
     if not reached:
         return None, ()
-    if left < 0 and (reached[0] > EXPIRED or -left > _EXPIRED_IS_NEWS_FOR_DAYS):
+    if left < 0 and (reached[0] > EXPIRED or -left > EXPIRED_IS_NEWS_FOR_DAYS):
         return None, ()
     return reached[0], tuple(reached[1:])
