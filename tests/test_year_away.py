@@ -29,6 +29,7 @@ from lived_days import (
 from worker_world import START, Place, populate
 
 from jobs.json_log import JsonLog
+from store import untold_ends
 from store.database import run_sql
 from store.tables import Email, Notice, Run
 
@@ -106,6 +107,17 @@ def test_each_mail_goes_once_and_nobody_is_told_twice_of_a_key(places: dict[str,
         for label in ("expired", "soon", "successor", "ended 30 days before")
         for who in ("ase", "ops")
     }
+
+
+def test_the_ends_that_are_no_news_any_more_are_counted(places: dict[str, Place], tmp_path: Path) -> None:
+    live_through(tmp_path / "mails")
+
+    assert untold_ends.find(BACK) == untold_ends.Untold(
+        keys=16,  # in each company soon, later, the test key, and the one that ended 31 days before
+        first=date(2026, 12, 3),
+        last=date(2027, 11, 23),
+        since=date(2027, 12, 24),
+    )
 
 
 def test_the_days_between_are_recorded_as_missed_for_a_year_and_every_month_has_its_run(
