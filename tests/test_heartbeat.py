@@ -1,17 +1,24 @@
 """Is a worker seen to live while it does, and does it end when its heart does?"""
 
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cast import arrive
 from worker_log import Said
 
 from jobs.heartbeat import Heartbeat
 from jobs.json_log import JsonLog
 from jobs.ready import notify
+from store import workers
+from store.database import session
 
 
 def wait_for(happened: threading.Event) -> None:
@@ -68,10 +75,29 @@ def test_a_clock_step_makes_every_beat_come_at_once(step: int) -> None:
     assert [fact["seconds"] for fact in stream.named("clock.stepped")] == [step]
 
 
-def test_a_heart_whose_thread_is_gone_does_not_beat() -> None:
-    heart = Heartbeat(JsonLog(Said()))
+@pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
+def test_a_worker_whose_heart_has_stopped_says_so_and_goodbye_and_ends_with_status_1(store_location: str) -> None:
+    here = Path(__file__).parent
+    with session():
+        arrive()
+    with subprocess.Popen(
+        [sys.executable, "-c", _HEART_STOPS, store_location],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{here.parent}:{here}"},
+    ) as worker:
+        try:
+            out, _ = worker.communicate(timeout=20)
+        finally:
+            worker.kill()
+    said = [(fact["fact"], fact["level"]) for fact in map(json.loads, out.splitlines())]
+    with session():
+        stopped = [row.stopped_at is not None for row in workers.listed()]
 
-    assert not heart.beats
+    assert worker.returncode == 1
+    assert [fact for fact, level in said if level == "error"] == ["heartbeat.dead"]
+    assert said[-1] == ("worker.stopped", "info")
+    assert stopped == [True]
 
 
 def test_a_beat_that_takes_longer_than_its_interval_is_left_to_run_without_a_word(
@@ -117,3 +143,27 @@ def test_without_systemd_nothing_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert not notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     assert not notify("READY=1")
+
+
+# Once it has begun its beats, its thread ends as a thread does: without a word.
+_HEART_STOPS = """
+import sys
+from apscheduler.jobstores.memory import MemoryJobStore
+from jobs import process
+import worker_process
+
+process._BEAT_SECONDS = 0.1
+due = MemoryJobStore.get_due_jobs
+
+
+def once(store, now):
+    if looked:
+        sys.exit()
+    looked.append(now)
+    return due(store, now)
+
+
+looked = []
+MemoryJobStore.get_due_jobs = once
+sys.exit(worker_process.main())
+"""
