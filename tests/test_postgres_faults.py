@@ -2,28 +2,36 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 from cast import LONG_AGO, arrive, company, enable, key_of, user
 from fault_world import FaultWorld
+from peewee import QueryEvent
 from postgres_server import PostgresServer
 from smtp_server import smtp_server
 
-from store import database, markers, marking, notices, runs
+from store import ambiguous_mails, database, markers, marking, notices, outbox, outgoing, runs, unavailable
 from store.actors import WORKER
 from store.change import change
 from store.database import run_sql, session, transact, writing
 from store.errors import StoreUnavailable
+from store.last_use import LastUses
+from store.outbox import Owed
+from store.outgoing import Bound, Going, Taken
 from store.runs import Planned
-from store.tables import Email, Event, Notice, RefreshMarker, Run
+from store.tables import Email, Event, LastUse, Notice, RefreshMarker, Run
 
 MOST_DAYS = 40
 # Every ninth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
 EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "9"))
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HALF_AN_HOUR = 30 * MINUTE
 
 
 def set_to(postgres: PostgresServer, name: str, value: str) -> None:
@@ -51,6 +59,58 @@ def at_the_same_time(*bodies: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.join(30)
     return given
+
+
+def who_waited_for(held: Callable[[], object], *bodies: Callable[[], object]) -> list[Any]:
+    """What each gave that began, in a thread of its own, while somebody held what all of them came to wait for."""
+    given: list[object] = [None] * len(bodies)
+
+    def run(number: int) -> None:
+        with session():
+            given[number] = bodies[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(bodies))]
+    with session(), writing():
+        held()
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            until_waiting(number)
+    for thread in threads:
+        thread.join(30)
+    return given
+
+
+def until_waiting(sessions: int) -> None:
+    """Until so many wait for a lock."""
+    deadline = time.monotonic() + 20
+    while run_sql("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()[0] < sessions:
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def broken_off(url: str) -> list[str]:
+    """The statements of this process that PostgreSQL breaks off for a deadlock."""
+    found: list[str] = []
+
+    def note(event: QueryEvent) -> None:
+        if unavailable.sqlstate(event.exception) == "40P01":
+            found.append(event.sql)
+
+    database.db.query_hooks.append(note)
+    return found
+
+
+def handed_over(owner: str, number: int) -> list[int]:
+    """The ids of so many mails that a worker is handing over, each of which was due before the one made before it."""
+    with session():
+        for made in range(number):
+            context = {"by": "olav", "at": "2026-11-23T11:00:00Z", "roles": ["operator"]}
+            mail = Owed("test_mail", "olav@fjord.example", "", f"test {made}", context, not_before=NOON - made * MINUTE)
+            outbox.queue([mail], NOON - HALF_AN_HOUR)
+        mails = sorted(mail.id for mail in outgoing.claim(owner, number, HALF_AN_HOUR, NOON))
+        outgoing.hand_over(owner, HALF_AN_HOUR, NOON, [Going(mail, Bound("a subject", b"bytes")) for mail in mails])
+        run_sql("ANALYZE email")  # of a table that it has never looked at, PostgreSQL does not go by what is asked for
+    return mails
 
 
 def test_a_session_that_is_ended_after_any_statement_costs_nothing_but_a_beat(
@@ -197,16 +257,14 @@ def test_planning_that_meets_a_person_who_lets_runs_go_in_another_order_has_its_
         run_sql("SET LOCAL deadlock_timeout = '20s'")
         lock(days[1])
         planning.start()
-        while not run_sql("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
-            pass
+        until_waiting(1)
         lock(days[0])
     planning.join(30)
 
     assert changed == [2, 2]
 
 
-def test_two_sweeps_of_the_same_day_at_the_same_time_write_each_notice_once(postgres: PostgresServer, url: str) -> None:
-    set_to(postgres, "deadlock_timeout", "20ms")
+def test_two_sweeps_that_have_both_read_what_is_owed_write_each_notice_once(postgres: PostgresServer, url: str) -> None:
     with session():
         cast = arrive()
         owners = [cast.ase, cast.dorte, *(user(company(f"c{n}", f"C {n}"), "ase", "Åse") for n in range(6))]
@@ -214,23 +272,97 @@ def test_two_sweeps_of_the_same_day_at_the_same_time_write_each_notice_once(post
             enable(owner.company, owner, now=LONG_AGO)
             for number in range(3):
                 key_of(owner, label=f"k{number}", expires_on=date(2026, 12, 1), now=LONG_AGO)
-    both_are_there = threading.Barrier(2)
-    written: list[int] = []
 
-    def sweep() -> None:
-        with session():
-            both_are_there.wait(10)
-            written.append(notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, (14, 3, -1)))
+    def sweep() -> int:
+        return notices.sweep("Europe/Oslo", date(2026, 11, 23), NOON, (14, 3, -1))
 
-    sweeps = [threading.Thread(target=sweep) for _ in range(2)]
-    for thread in sweeps:
-        thread.start()
-    for thread in sweeps:
-        thread.join(30)
+    written = who_waited_for(lambda: run_sql("LOCK TABLE email IN SHARE MODE"), sweep, sweep)  # it may still be read
 
+    assert sorted(written) == [0, 7 * 3]  # the eighth company lives in Copenhagen
     with session():
-        assert Notice.select().count() == sum(written) == 7 * 3  # the eighth company lives in Copenhagen
+        assert Notice.select().count() == 7 * 3
         assert Email.select().where(Email.kind == "key_expiring").count() == 7
+
+
+def test_two_who_plan_the_same_runs_from_opposite_ends_write_each_once_and_none_is_broken_off(
+    postgres: PostgresServer, url: str, broken_off: list[str]
+) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    days = [Planned("tea", "all", f"2026-11-{day}", "due", NOON, {}) for day in (21, 22, 23)]
+
+    planned = who_waited_for(
+        lambda: runs.plan([days[1]], NOON),
+        lambda: runs.plan(days, NOON),
+        lambda: runs.plan(days[::-1], NOON),
+    )
+
+    assert (sorted(planned), broken_off) == ([0, 2], [])
+    with session():
+        assert [run.period for run in Run.select().order_by(Run.id)] == ["2026-11-22", "2026-11-21", "2026-11-23"]
+
+
+def test_two_gates_that_saw_the_same_keys_in_opposite_orders_both_write_their_last_uses(
+    postgres: PostgresServer, url: str
+) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    with session():
+        owner = arrive().ase
+        enable(owner.company, owner, now=LONG_AGO)
+        keys = [key_of(owner, label=label).key.id for label in ("one", "two", "three")]
+    gates = LastUses(), LastUses()
+    for gate, seen in zip(gates, (keys, keys[::-1]), strict=True):
+        for key_id in seen:
+            gate.note(key_id, NOON, "192.0.2.7")
+    meanwhile = LastUses()
+    meanwhile.note(keys[1], NOON, "192.0.2.8")
+
+    flushed = who_waited_for(meanwhile.flush, gates[0].flush, gates[1].flush)
+
+    assert flushed == [3, 3]
+    with session():
+        assert [(row.key_id, row.uses) for row in LastUse.select().order_by(LastUse.key)] == list(
+            zip(keys, (2, 3, 2), strict=True)
+        )
+
+
+def test_what_a_worker_tells_of_the_same_mails_in_opposite_orders_is_written_once_and_none_is_broken_off(
+    postgres: PostgresServer, url: str, broken_off: list[str]
+) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    mails = handed_over("one", 3)
+    taken = [Taken(mail, "250", NOON) for mail in mails]
+
+    not_ours = who_waited_for(
+        lambda: run_sql("SELECT 1 FROM email WHERE id = ? FOR UPDATE", (mails[1],)),
+        lambda: outgoing.all_sent("one", taken),
+        lambda: outgoing.hand_over("one", HALF_AN_HOUR, NOON, [], taken[::-1]),
+    )
+
+    assert (sorted(map(len, not_ours)), broken_off) == ([0, 3], [])
+    with session():
+        assert [(mail.state, mail.attempts) for mail in Email.select()] == [("sent", 1)] * 3
+
+
+def test_mails_that_are_told_as_sent_while_their_worker_is_buried_from_the_other_end_become_one_of_both(
+    postgres: PostgresServer, url: str, broken_off: list[str]
+) -> None:
+    set_to(postgres, "deadlock_timeout", "20ms")
+    mails = handed_over("one", 3)  # the last of them was due first, and is buried first
+    taken = [Taken(mail, "250", NOON) for mail in mails]
+
+    not_ours, ambiguous = who_waited_for(
+        lambda: run_sql("SELECT 1 FROM email WHERE id = ? FOR UPDATE", (mails[1],)),
+        lambda: outgoing.all_sent("one", taken),
+        lambda: ambiguous_mails.bury("one", NOON),
+    )
+
+    assert len(broken_off) >= 1  # or they have not met
+    with session():
+        became = [(mail.state, mail.attempts) for mail in Email.select()]
+    assert (not_ours, ambiguous, became) in (
+        (set(), [], [("sent", 1)] * 3),
+        (set(mails), mails[::-1], [("ambiguous", 0)] * 3),
+    )
 
 
 def test_a_serialisation_that_failed_is_tried_again(postgres: PostgresServer, url: str) -> None:
@@ -275,9 +407,6 @@ def test_acts_at_the_same_time_are_written_one_after_the_other_whatever_isolatio
 
     with session():
         assert Event.select().count() == 40
-
-
-HALF_AN_HOUR = timedelta(minutes=30)
 
 
 def test_a_lease_whose_extension_is_broken_off_is_extended_all_the_same(postgres: PostgresServer, url: str) -> None:
