@@ -5,6 +5,7 @@ change takes `writing()`.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -28,6 +29,7 @@ _proxy: Any = DatabaseProxy()
 db: Database = _proxy
 
 LOCK_WAIT_SECONDS = 10
+_FIRST_PAUSE_SECONDS = 0.01  # before what was broken off is tried again
 _gate: WriteGate | None = None
 _location = ""
 _lock_wait_seconds = LOCK_WAIT_SECONDS
@@ -135,7 +137,8 @@ def transact(body: Callable[[], T], *, tries: int = 5) -> T:
 def retried(body: Callable[[], T], *, tries: int = 5) -> T:
     """Run `body`, which is a transaction of its own; again when PostgreSQL broke a deadlock or a serialisation.
 
-    What is a part of another transaction is not run again: that one is broken as a whole.
+    After a moment each time: on a busy machine it would be quicker than who waits for what it gave up, and both would
+    meet again. What is a part of another transaction is not run again: that one is broken as a whole.
     """
     if db.in_transaction():
         return body()
@@ -145,6 +148,7 @@ def retried(body: Callable[[], T], *, tries: int = 5) -> T:
         except (DatabaseError, StoreUnavailable) as error:
             if attempt == tries or unavailable.sqlstate(error) not in {"40P01", "40001"}:
                 raise
+            time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError  # pragma: no cover - the last try returned or raised
 
 

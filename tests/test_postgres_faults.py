@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -434,13 +435,22 @@ def test_a_refresh_whose_heartbeat_is_broken_off_is_held_all_the_same(postgres: 
         assert RefreshMarker.get().lease_until == until == NOON + HALF_AN_HOUR * 3 / 2
 
 
-def test_who_finds_the_same_rows_changed_again_and_again_is_told_to_try_later(
+def test_who_finds_the_same_rows_changed_again_and_again_lets_others_go_first_and_is_told_to_try_later(
     postgres: PostgresServer, url: str
 ) -> None:
+    tried: list[float] = []
+
+    def in_vain() -> None:
+        tried.append(time.monotonic())
+        run_sql("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+
     with session():
-        told = refusal(postgres, lambda: transact(lambda: run_sql("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")))
+        told = refusal(postgres, lambda: transact(in_vain))
 
     assert told == (
         "Others were changing the same in the store postgresql://keydesk@/faults?host=SOCKETS again and again; "
         "nothing was changed. Try again."
     )
+    waited = [after - before for before, after in pairwise(tried)]
+    assert len(waited) == 4
+    assert all(each >= least for each, least in zip(waited, (0.01, 0.02, 0.04, 0.08), strict=True))
