@@ -42,7 +42,7 @@ class StoreSettings:
 
     location: str = _said("A file's path, or postgresql://user@host/name?sslmode=verify-full", default="")
     password_file: str = _said("The file with PostgreSQL's password", default="")
-    lock_wait_seconds: int = _said("How long a change waits while another program writes", default=10)
+    lock_wait_seconds: int = _said("How long a change waits while another program writes, from 1 to 60", default=10)
     sent_record: str = _said("The file that remembers what was mailed, should an older store be restored", default="")
 
 
@@ -313,8 +313,8 @@ def _from_text(section: str, name: str, text: str, variable: str) -> Any:
 def _checked(settings: Settings, place: Callable[[str, str], str]) -> Settings:
     """The settings as they are used. `place` says where one of them stands."""
     mail = _with_addresses(_checked_mail(settings.mail, place), place)
-    if not 0 < settings.store.lock_wait_seconds <= 3600:
-        raise SettingsWrong(f"{place('store', 'lock_wait_seconds')} must be from 1 to 3600.")
+    if not 0 < settings.store.lock_wait_seconds <= 60:  # a tick that waits longer would look frozen to systemd
+        raise SettingsWrong(f"{place('store', 'lock_wait_seconds')} must be from 1 to 60.")
     if settings.sandbox.timeout_minutes < 1:
         raise SettingsWrong(f"{place('sandbox', 'timeout_minutes')} must be at least 1.")
     if not 0 <= settings.seller.payment_days <= 366:

@@ -32,7 +32,7 @@ class LeaseLost(KeydeskError):
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that is owed from `not_before` on. `bounds` are epoch seconds, fixed so that a repeat uses the same cut."""
+    """A run that is owed from `not_before` on. `bounds` are epoch seconds, fixed, so that a repeat asks the same."""
 
     job: str
     scope: str

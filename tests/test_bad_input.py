@@ -32,7 +32,7 @@ def with_files_of_at_most(size: int) -> Callable[[], None]:
     [
         ('[mail]\nhots = "relay"\n', "~/k.toml:2: [mail] has no setting 'hots'; did you mean host?"),
         ('[mial]\nhost = "relay"\n', "~/k.toml:1: there is no section [mial]; did you mean mail?"),
-        ("[store]\nlock_wait_seconds = 0\n", "~/k.toml:2: [store] lock_wait_seconds must be from 1 to 3600."),
+        ("[store]\nlock_wait_seconds = 0\n", "~/k.toml:2: [store] lock_wait_seconds must be from 1 to 60."),
         ("host: relay\n", "The settings file ~/k.toml is not TOML: "),
         (None, "The settings file ~/k.toml is not there. Name another, or run `keydesk init`."),
     ],

@@ -98,7 +98,7 @@ def test_a_section_within_another_is_read_from_the_file_and_from_variables(file:
             "[sandbox]\n# in minutes\n\ntimeout_minutes=0\n",
             "keydesk.toml:4: [sandbox] timeout_minutes must be at least 1.",
         ),
-        ("[mail]\nport = 25\n[store]\nlock_wait_seconds = 3601\n", "keydesk.toml:4: [store] lock_wait_seconds must be"),
+        ("[mail]\nport = 25\n[store]\nlock_wait_seconds = 61\n", "keydesk.toml:4: [store] lock_wait_seconds must be"),
         ('[seller]\nname = "x"\n[seller.sie]\nseries = "Å"\n', "keydesk.toml:4: [seller.sie] series must be letters"),
         ('[store]\npassword = "hunter2"\n', "[store] has no setting 'password'; did you mean password_file?"),
     ],
