@@ -1,9 +1,10 @@
 """Are the units that we ship as closed as systemd can judge? Run by `make check`, and by the suite.
 
 Each service must have an exposure of at most 2.0 (`--threshold=20`). Where systemd-analyze is missing nothing can be
-said, and that is said loudly.
+said, and that is said loudly; in CI, where nobody would hear it, it is a failure.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,14 +30,13 @@ def verdict(unit: Path) -> tuple[bool, str]:
     return done.returncode == 0, said[-1] if said else "nothing was said"
 
 
-def is_there() -> bool:
-    return shutil.which("systemd-analyze") is not None
-
-
 def main() -> int:
-    if not is_there():
-        sys.stderr.write("NOT CHECKED: systemd-analyze is missing, so nobody looked at deploy/*.service.\n")
-        return 0
+    if shutil.which("systemd-analyze") is None:
+        is_ci = bool(os.environ.get("CI"))
+        begins = "NOT CHECKED, and this is CI" if is_ci else "NOT CHECKED"
+        why = "systemd-analyze is not installed (Debian: systemd), so nobody looked at deploy/*.service"
+        sys.stderr.write(f"{begins}: {why}.\n")
+        return int(is_ci)
     worst = 0
     for unit in services():
         closed, said = verdict(unit)

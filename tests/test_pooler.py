@@ -1,14 +1,11 @@
-"""Can PgBouncer stand between Keydesk and PostgreSQL, and what is said of one that is set up wrongly?
+"""Can PgBouncer stand between Keydesk and PostgreSQL, and what is said of one that is set up wrongly?"""
 
-It is a program of the system, as sshd is: where it is not installed these tests are skipped.
-"""
-
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import needed
 import psycopg
 import pytest
 from fault_world import FaultWorld
@@ -19,9 +16,6 @@ from store import database
 from store.database import run_sql, session
 from store.errors import StoreUnavailable
 
-PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed (Debian: pgbouncer)")
-
 PORT = 6432  # the name of a socket in a folder of the server's own; no port is opened
 Pooler = Callable[..., str]
 
@@ -29,6 +23,7 @@ Pooler = Callable[..., str]
 @pytest.fixture
 def pooler(postgres: PostgresServer) -> Iterator[Pooler]:
     """Starts PgBouncer with these settings before a new store, and binds that; gives what psycopg connects to."""
+    pgbouncer = needed.program("pgbouncer", "pgbouncer")
     postgres.sql("CREATE DATABASE pooled TEMPLATE template_keydesk STRATEGY file_copy")
     settings_file = postgres.base / "pgbouncer.ini"
     started: list[subprocess.Popen[bytes]] = []
@@ -38,7 +33,7 @@ def pooler(postgres: PostgresServer) -> Iterator[Pooler]:
         settings_file.chmod(0o644)
         started.append(
             subprocess.Popen(
-                [str(PGBOUNCER), "-q", str(settings_file)], preexec_fn=postgres.as_child, stdin=subprocess.DEVNULL
+                [pgbouncer, "-q", str(settings_file)], preexec_fn=postgres.as_child, stdin=subprocess.DEVNULL
             )
         )
         _wait_for(postgres.sockets / f".s.PGSQL.{PORT}")

@@ -6,7 +6,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import needed
 import pytest
 from cast import LONG_AGO, arrive, company, enable, key_of, user
 
@@ -96,9 +96,10 @@ def markers() -> list[tuple[object, ...]]:
         return [tuple(row) for row in run_sql(text).fetchall()]
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="The page's shell pipeline needs jq.")
 @pytest.mark.parametrize("store_location", ["sqlite"], indirect=True)
 def test_the_pipeline_in_shell_reports_what_is_fresh_and_what_failed(machine: Machine) -> None:
+    needed.program("jq", "jq")
+
     assert machine.run(taken_out("sh")) == 0
 
     assert markers() == [

@@ -13,15 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import hardened_units
+import needed
 import pytest
 from command import Home
 
 from jobs.process import Patience
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-WITHOUT_SYSTEMD = pytest.mark.skipif(
-    not hardened_units.is_there(), reason="systemd-analyze is missing: nobody looked at deploy/*.service"
-)
 
 
 class Unit(configparser.RawConfigParser):
@@ -39,21 +37,26 @@ def hardening(name: str) -> list[str]:
     return re.findall(begins, text, re.MULTILINE)
 
 
+@pytest.fixture
+def systemd() -> str:
+    """The program with which it judges units."""
+    return needed.program("systemd-analyze", "systemd")
+
+
 def given_up_after() -> timedelta:
     """After what time a worker as it is shipped has interrupted what does not end and left it behind."""
     patience = Patience()
     return patience.beats + patience.interrupted + patience.giving_back
 
 
-@WITHOUT_SYSTEMD
 @pytest.mark.parametrize("unit", hardened_units.services(), ids=lambda unit: unit.name)
-def test_a_service_is_closed(unit: Path) -> None:
+def test_a_service_is_closed(systemd: str, unit: Path) -> None:
     closed, said = hardened_units.verdict(unit)
 
     assert closed, said
 
 
-@WITHOUT_SYSTEMD
+@pytest.mark.usefixtures("systemd")
 @pytest.mark.parametrize("unit", hardened_units.services(), ids=lambda unit: unit.name)
 def test_a_service_is_as_closed_when_it_may_write_to_the_sandboxes(unit: Path, tmp_path: Path) -> None:
     copied = shutil.copy(unit, tmp_path)
@@ -76,20 +79,18 @@ def test_the_sandboxes_of_the_guide_are_where_the_drop_in_lets_the_worker_write(
     assert f"`ReadWritePaths={opened}`" in guide
 
 
-@WITHOUT_SYSTEMD
-def test_a_service_that_is_open_would_be_noticed(tmp_path: Path) -> None:
+def test_a_service_that_is_open_would_be_noticed(systemd: str, tmp_path: Path) -> None:
     unit = tmp_path / "open.service"
     unit.write_text("[Service]\nExecStart=/bin/true\n")
 
     assert hardened_units.verdict(unit)[0] is False
 
 
-@WITHOUT_SYSTEMD
-def test_the_timer_goes_off_every_five_minutes() -> None:
+def test_the_timer_goes_off_every_five_minutes(systemd: str) -> None:
     when = Unit("keydesk-once.timer")["Timer"]["OnCalendar"]
 
     done = subprocess.run(
-        ["systemd-analyze", "calendar", "--iterations=2", "--base-time=2026-11-23 12:00:00 UTC", when],
+        [systemd, "calendar", "--iterations=2", "--base-time=2026-11-23 12:00:00 UTC", when],
         capture_output=True,
         text=True,
         check=True,
@@ -97,6 +98,37 @@ def test_the_timer_goes_off_every_five_minutes() -> None:
     )
 
     assert re.findall(r"\d\d:\d\d:\d\d UTC", done.stdout)[-2:] == ["12:05:00 UTC", "12:10:00 UTC"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "first_words"),
+    [({}, 0, "NOT CHECKED: systemd-analyze"), ({"CI": "true"}, 1, "NOT CHECKED, and this is CI: systemd-analyze")],
+)
+def test_where_nobody_can_judge_the_services_that_is_said_and_in_ci_it_is_a_failure(
+    environment: dict[str, str], status: int, first_words: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, hardened_units.__file__],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/nowhere", **environment},
+    )
+
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(f"{first_words} is not installed (Debian: systemd), ")
+
+
+def test_a_test_whose_program_is_not_there_is_skipped_and_in_ci_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> str:
+        return needed.program("keydesk-no-such-program", "keydesk-nowhere")
+
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r"^NOT TESTED: keydesk-no-such-program is not installed \(Debian"):
+        ask()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=r"^Not tested in CI: .*\(Debian: keydesk-nowhere\)\.$"):
+        ask()
 
 
 def test_both_services_are_closed_alike() -> None:
