@@ -33,7 +33,7 @@ bench: .venv/ready-dev ## speed against peers and bare libraries at 1,000,000 ke
 bench-short: .venv/ready-dev ## the same with a night and a month of 10,000 companies: some minutes
 	$(BIN)/python -m bench
 
-torture: .venv/ready-dev ## years of chaos with several seeds, and every act killed before every statement
+torture: .venv/ready-dev ## years of chaos, every act killed before every statement, a fault after each
 	PYTHONPATH=tests $(BIN)/python -m torture --all
 
 # Installed by hash: the same packages everywhere, or none.

@@ -24,7 +24,7 @@ from store.gate import GateMissingError, WriteGate
 from store.tables import Event, Key
 
 MOST_DAYS = 60
-# Every fifth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
+# Every fifth statement, so that it takes seconds; `make torture` tries each (torture/each_statement.py).
 EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "5"))
 
 

@@ -28,7 +28,7 @@ from store.runs import Planned
 from store.tables import Email, Event, LastUse, Notice, RefreshMarker, Run
 
 MOST_DAYS = 40
-# Every ninth statement, so that it takes seconds; KEYDESK_EVERY_NTH=1 tries each.
+# Every ninth statement, so that it takes seconds; `make torture` tries each (torture/each_statement.py).
 EVERY_NTH = int(os.environ.get("KEYDESK_EVERY_NTH", "9"))
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,7 +1,8 @@
 """PYTHONPATH=tests python -m torture: a year of chaos on both databases, and a table of what was found.
 
-With --all: several seeds, rules that are broken on purpose and must be noticed, and every act killed at each of its
-fault points. Exit status 1 when anything is lost, extra or doubled, or when a broken rule was not noticed.
+With --all: several seeds, 10,000 keys, rules that are broken on purpose and must be noticed, every act killed at each
+of its fault points, and a fault after each statement. Exit status 1 when anything is lost, extra or doubled, or when a
+broken rule was not noticed.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from postgres_server import FAST, PostgresServer
 
 from store import database, migrations
-from torture import every_scenario, summary
+from torture import each_statement, every_scenario, summary
 from torture.chaos import Chaos, Chosen, Result
 from torture.crash_points import HEADING
 from torture.flaws import FLAWS
@@ -36,6 +37,7 @@ _VACUUMED = {
 }
 _SEEDS = (1, 2, 3)
 _FOUR_WORKERS = 3  # the seed of a year that has one more than the others
+_MANY_KEYS = Chosen(1, Measure(days=100, workers=2, keys=10_000), faults_per_mille=30)
 _FLAWED = Chosen(3, Measure(days=60, workers=3, keys=120, kills_a_day=10, in_hand=0.8))
 _SHOWN = 20
 
@@ -46,18 +48,22 @@ def main(arguments: Sequence[str]) -> int:
     backends = ("sqlite", "postgresql") if given.backend == "both" else (given.backend,)
     seeds = given.seed or (_SEEDS if given.all else _SEEDS[:1])
     measure = Measure(given.days, given.workers, given.keys, given.kills)
-    chosen = Chosen(measure=measure, faults_per_mille=given.faults)
+    wanted = []
+    for seed in seeds:
+        workers = 4 if given.all and seed == _FOUR_WORKERS else given.workers
+        wanted.append(Chosen(seed, replace(measure, workers=workers), given.faults))
+    if given.all:
+        wanted.append(_MANY_KEYS)
     _say(summary.heading())
     results = []
-    for seed in seeds:
+    for chosen in wanted:
         for backend in backends:
-            workers = 4 if given.all and seed == _FOUR_WORKERS else given.workers
-            results.append(run(backend, replace(chosen, seed=seed, measure=replace(measure, workers=workers))))
+            results.append(run(backend, chosen))
             _say(summary.row(results[-1]), *(f"  {text}" for text in results[-1].faults.all[:_SHOWN]))
     well = not any(result.faults.all for result in results)
     _say("", summary.LEGEND)
     if given.all:
-        well = _flaws_are_noticed() and _killed_everywhere() and well
+        well = all((_flaws_are_noticed(), _killed_everywhere(), _broken_at_each_statement(), well))
     return int(not well)
 
 
@@ -90,6 +96,11 @@ def _killed_everywhere() -> bool:
     results = every_scenario.kill_everywhere(progress=lambda result: _say(str(result), *result.differences))
     _say(f"{sum(each.killed for each in results):,} kills in all.")
     return not any(each.differences for each in results)
+
+
+def _broken_at_each_statement() -> bool:
+    _say("", "A day for each statement of a worker, with a fault after it, and whether the books are right in the end:")
+    return each_statement.main() == 0
 
 
 @contextmanager
