@@ -26,7 +26,7 @@ from torture import months, people, post_office, relay, timeline
 from torture.chaos_worker import Flaw, Place
 from torture.conditions import Conditions
 from torture.handles import PUT_OUT, Handle, await_passes
-from torture.ledger import Ledger, Row
+from torture.ledger import Ledger, Process, Row
 from torture.model import KeyFact, OwedMail
 from torture.oracle import About, Faults, Oracle
 from torture.post_office import PostOffice, Tally
@@ -36,6 +36,7 @@ BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
 _LOOKED_BACK = 20 * DAY  # for what workers have done, by their clocks
 EPILOGUE = 4 * DAY  # in which nothing is disturbed any more
 _SOON = timedelta(hours=1)
+_BELIEVED_AHEAD = 7 * 24 * 3600  # seconds
 _BUSY_MINUTES, _QUIET_MINUTES = (2, 12), (50, 300)  # between two passes
 
 
@@ -200,8 +201,8 @@ class Chaos:
             self.result.stops += 1
         whole = each.state == "idle" and each.last.get("failed") == ""
         clock = self.now + timedelta(seconds=self.conditions.skew(each.place.slot))
-        server = self.now if each.place.own_machine else None
-        self.ledger.passed(pid, clock, server, whole=whole, quiet=quiet and whole)
+        process = Process(pid, each.place.boot, each.place.own_machine)
+        self.ledger.passed(process, clock, self.now, whole=whole, quiet=quiet and whole)
 
     def _find_left_open(self, in_hand: set[str]) -> None:
         with session():
@@ -211,8 +212,8 @@ class Chaos:
                 self._wait_for_a_person(number)
 
     def _start(self, each: Handle) -> None:
-        if self.conditions.skew(each.place.slot) > 0:
-            return  # ahead as it starts, a clock is believed; who starts one looks at it first
+        if 0 < self.conditions.skew(each.place.slot) <= _BELIEVED_AHEAD:
+            return  # ahead by so little, a clock is believed; who starts one looks at it first
         database.dispose()
         _warm_up()
         each.start()

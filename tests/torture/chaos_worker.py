@@ -63,6 +63,11 @@ class Place:
     own_machine: bool  # of each worker, as on PostgreSQL
     flaw: Flaw | None = None
 
+    @property
+    def boot(self) -> str:
+        """Of the machine that it is on."""
+        return f"boot-{self.slot}" if self.own_machine else workers.this_host().boot_id
+
     def file(self, name: str) -> Path:
         """One of the files that the workers leave."""
         return self.folder / f"{name}-{self.slot}"
@@ -188,7 +193,7 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
 
     fuse, clock = Fuse(blown), place.conditions.clock(place.slot)
     if place.own_machine:
-        workers.this_host = lambda: Host(f"machine-{place.slot}", f"boot-{place.slot}")
+        workers.this_host = lambda: Host(f"machine-{place.slot}", place.boot)
     if place.flaw is not None:
         place.flaw()
     database.bind(place.store, lock_wait_seconds=LOCK_WAIT_SECONDS)
@@ -208,7 +213,8 @@ def _obey(place: Place, orders: IO[str], answers: int, log: IO[str]) -> None:
         clock=clock,
         version="0.1.0",
         server_clock=lambda: place.conditions.now if place.own_machine else None,
-        elapsed=lambda: 0.0,  # all days pass within minutes
+        elapsed=lambda: place.conditions.now.timestamp(),  # noqa: PLW0108 - anew each time; all days pass in minutes
+        boot=place.boot,
     )
     with fuse.watching(files=False):
         for line in orders:

@@ -26,6 +26,15 @@ class Row:
     state: str
 
 
+@dataclass(frozen=True)
+class Process:
+    """Of a worker: on which boot of which machine it is, and whether PostgreSQL's clock is another one's."""
+
+    pid: int
+    boot: str
+    asks_server: bool
+
+
 class Ledger:
     """Follows the passes of all workers."""
 
@@ -34,19 +43,24 @@ class Ledger:
         self.set_up, self.faults = set_up, faults
         self.choices = Installation(vendor="")
         self.seen: datetime | None = None
-        self.previous: dict[int, datetime] = {}  # process -> what it believed last
+        self.previous: dict[int, tuple[datetime, datetime]] = {}  # process -> what it believed last, and when that was
+        self.ahead: dict[str, timedelta] = {}  # boot -> by how much the clock was ahead that was believed last
         self.well: list[datetime] = []
         self.first: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)  # job, zone -> period -> planned at
         self.may: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.must: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._latest: dict[tuple[str, str, datetime], str] = {}
 
-    def passed(self, process: int, clock: datetime, server: datetime | None, *, whole: bool, quiet: bool) -> None:
+    def passed(self, process: Process, clock: datetime, now: datetime, *, whole: bool, quiet: bool) -> None:
         """A worker has made a pass: `whole` if it came to its end, `quiet` if nobody was disturbed at the time."""
-        verdict = judge(clock, self.previous.get(process), self.seen, server)
-        if verdict != "believed":
+        known = self.previous.get(process.pid)
+        if known is None and process.boot in self.ahead and self.seen is not None:  # of a process before it
+            known = self.seen, self.seen - self.ahead[process.boot]
+        believed, lived = (None, timedelta()) if known is None else (known[0], now - known[1])
+        if judge(clock, believed, self.seen, now if process.asks_server else None, lived) != "believed":
             return
-        self.previous[process] = clock
+        self.previous[process.pid] = clock, now
+        self.ahead[process.boot] = clock - now
         self.seen = clock if self.seen is None else max(self.seen, clock)
         if whole and (not self.well or self.well[-1] < clock):
             self.well.append(clock)
