@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from store import events, invoice_drafts, invoice_mails, invoice_rows, outbox, rating_policy, recipients
+from store import events, invoice_drafts, invoice_mails, invoice_rows, outbox, prices, rating_policy, recipients
 from store.actors import WORKER
 from store.database import run_many, run_sql
 from store.events import Fact
@@ -55,6 +55,7 @@ def finalise(company_ids: Sequence[int], month: str, now: datetime) -> int:
     One transaction, which the caller has begun: the lines, the state, the event and the mails, or nothing. A company
     that cannot be rated is parked, and one whose month is strange is held with the reason.
     """
+    prices.hold()
     invoice_drafts.draft(company_ids, month, now)
     months = _open(company_ids, month)
     if not months:

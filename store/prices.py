@@ -6,11 +6,14 @@ from typing import Any
 
 from store.actors import Actor
 from store.change import change
+from store.database import backend, run_sql
 from store.errors import FormatWrong, Refused
 from store.rules import price_lists
 from store.rules.calendar import month_of
 from store.rules.price_lists import PriceList as Prices
 from store.tables import Company, InvoiceMonth, PriceList
+
+_LOCK = 0x6B64_7072  # on PostgreSQL no version is published while months become final by those before it
 
 
 def read_file(mapping: Mapping[str, Any]) -> list[tuple[Prices, dict[str, Any]]]:
@@ -45,6 +48,8 @@ def publish(actor: Actor, mapping: Mapping[str, Any], now: datetime) -> list[str
     """
     read = read_file(mapping)
     with change(actor, "prices.publish", None, now) as made:
+        if backend() == "postgresql":
+            run_sql("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
         for prices, table in read:
             _publishable(prices)
             PriceList.create(
@@ -58,6 +63,12 @@ def publish(actor: Actor, mapping: Mapping[str, Any], now: datetime) -> list[str
             )
             made.event("prices.publish", f"price list {prices.ref}", None, after=_plain(table))
     return [prices.ref for prices, _ in read]
+
+
+def hold() -> None:
+    """Let no version be published until this transaction ends. Called before anything is read that prices rate."""
+    if backend() == "postgresql":  # on SQLite one transaction at a time writes
+        run_sql("SELECT pg_advisory_xact_lock_shared(?)", (_LOCK,))
 
 
 def published(code: str, currency: str) -> Sequence[Prices]:
