@@ -1,6 +1,8 @@
 """Which sandboxes are to be refreshed on a night, who may take them, and how is it known what became of each?"""
 
+from collections import Counter
 from datetime import date, timedelta
+from threading import Thread
 
 import pytest
 from cast import LONG_AGO, NOON, OLAV, arrive, company, enable, key_of, user
@@ -8,10 +10,11 @@ from sandbox_nights import DAY, HALF_AN_HOUR, NIGHT, TWO_OCLOCK, claim, failures
 
 from store import integrations, keys, markers, sandbox_holds
 from store.actors import Actor
+from store.database import session
 from store.errors import NotAllowed, Refused
 from store.listings import sandboxes
 from store.markers import LeaseLost
-from store.tables import Company, Email, Event, RefreshMarker, User
+from store.tables import Company, Email, Event, Integration, RefreshMarker, User
 
 
 def freshness(of: Company) -> tuple[object, ...]:
@@ -335,3 +338,47 @@ def test_a_sandbox_that_was_never_refreshed_troubles_nobody(empty_store: str) ->
         mark(NIGHT + days * DAY)
 
     assert failures_mailed() == []
+
+
+def a_thousand_due() -> set[str]:
+    """As many companies whose sandboxes are due at two o'clock."""
+    like = {name: value for name, value in company("c0", "Company").__data__.items() if name != "id"}
+    names = [f"c{number}" for number in range(1, 1001)]
+    for start in range(0, 1000, 250):
+        Company.insert_many([{**like, "external_id": name} for name in names[start : start + 250]]).execute()
+    ids = [row.id for row in Company.select().where(Company.external_id != "c0")]
+    Integration.insert_many([{"company": each, "code": "api_access", "enabled_at": LONG_AGO} for each in ids]).execute()
+    night = {"night": NIGHT, "state": "due", "due_at": TWO_OCLOCK, "attempt": 0}
+    RefreshMarker.insert_many([{"company": each, **night} for each in ids]).execute()
+    return set(names)
+
+
+def test_a_thousand_claims_of_a_pipeline_that_dies_are_refreshed_once_each_by_two_others(store_location: str) -> None:
+    with session():
+        names = a_thousand_due()
+        lost = [each for _ in range(10) for each in claim(limit=100, by="dies")]
+        too_early = claim(TWO_OCLOCK + HALF_AN_HOUR - timedelta(seconds=1), limit=100)
+    refreshed: list[markers.Claim] = []
+
+    def refresh(by: str) -> None:
+        now = TWO_OCLOCK + HALF_AN_HOUR
+        with session():
+            while some := claim(now, limit=40, by=by):
+                for each in some:
+                    markers.done(OLAV, each.token, by, now)
+                refreshed.extend(some)
+
+    others = [Thread(target=refresh, args=(by,)) for by in ("one", "two")]
+    for each in others:
+        each.start()
+    for each in others:
+        each.join()
+
+    assert ({each.company for each in lost}, too_early) == (names, [])
+    assert Counter(each.company for each in refreshed) == dict.fromkeys(names, 1)
+    with session():
+        assert {(row.state, row.attempt) for row in RefreshMarker.select()} == {("done", 2)}
+        for each in lost[::100]:
+            with pytest.raises(LeaseLost):
+                markers.done(OLAV, each.token, "late", NOON)
+        assert Event.select().where(Event.act == "sandbox.done").count() == 1000

@@ -3,8 +3,10 @@
 from datetime import UTC, date, datetime, timedelta
 
 from cast import LONG_AGO, OLAV, arrive, company, enable, key_of, user
+from test_at_once import at_once
 
 from store import markers, marking
+from store.database import session
 from store.tables import RefreshMarker
 
 NIGHT = date(2026, 11, 23)
@@ -58,3 +60,17 @@ def test_no_more_are_claimed_at_once_than_may_be(empty_store: str) -> None:
     one, when_leases_are_over = taken(), taken(TWO_OCLOCK + HALF_AN_HOUR)
 
     assert [len(claims) for claims in (first, none, one, when_leases_are_over)] == [2, 0, 1, 2]
+
+
+def test_two_workers_that_ask_at_once_get_no_more_together_than_may_be(store_location: str) -> None:
+    with session():
+        with_sandboxes(4)
+        marking.create("Europe/Oslo", NIGHT, TWO_OCLOCK)
+    taken: list[int] = []
+
+    def claim() -> None:
+        taken.append(len(markers.claim(OLAV, 2, HALF_AN_HOUR, TWO_OCLOCK, "worker", at_once=3)))
+
+    at_once(claim, claim)
+
+    assert taken == [2, 1]

@@ -11,8 +11,10 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import psycopg
 import pytest
 from peewee import sqlite3 as the_stores_own  # of another library the locks would not be seen in one process
+from postgres_server import PostgresServer
 
 from store import database, migrations
 from store.backup import backup_sqlite
@@ -96,17 +98,38 @@ def test_a_store_newer_than_the_program_is_refused_and_left_alone(empty_store: s
         migrations.check()
 
 
-def test_two_runners_migrate_once(tmp_path: Path) -> None:
+def runners(location: str) -> list["subprocess.Popen[str]"]:
+    """Two programs that bring a store to their version, and say which steps they took."""
     program = (
         "import sys, datetime; from store import database, migrations;"
-        f"database.bind({str(tmp_path / 'new.db')!r});"
+        f"database.bind({location!r});"
         "print(migrations.migrate(datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)))"
     )
+    return [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
 
-    runners = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = sorted(runner.communicate()[0].strip() for runner in runners)
 
-    assert said == ["['the first schema', 'when machines were started', 'one refresh of a sandbox at a time']", "[]"]
+ALL_STEPS = "['the first schema', 'when machines were started', 'one refresh of a sandbox at a time']"
+
+
+def test_two_runners_migrate_once(tmp_path: Path) -> None:
+    said = sorted(runner.communicate()[0].strip() for runner in runners(str(tmp_path / "new.db")))
+
+    assert said == [ALL_STEPS, "[]"]
+
+
+def test_two_runners_that_both_find_a_postgresql_database_empty_migrate_it_once(postgres: PostgresServer) -> None:
+    postgres.sql("CREATE DATABASE two_runners")
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(postgres.url("two_runners"), autocommit=True) as held:
+        held.execute("SELECT pg_advisory_lock(1801812324)")  # the one behind which a store is migrated
+        both = runners(postgres.url("two_runners"))
+        while held.execute(waiting).fetchone() != (2,) and all(runner.poll() is None for runner in both):
+            pass
+    said = sorted(runner.communicate()[0].strip() for runner in both)
+    steps = postgres.sql("SELECT version FROM schema_step ORDER BY version", "two_runners")
+    postgres.sql("DROP DATABASE two_runners")
+
+    assert (said, steps) == ([ALL_STEPS, "[]"], [(1,), (2,), (3,)])
 
 
 def test_a_new_store_is_waited_for_while_another_program_makes_it(
