@@ -4,6 +4,7 @@ It stands under `lifeline.py`, which ends it when this process dies, however it 
 held on to in time: then somebody else may have begun the same refresh.
 """
 
+import ctypes
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ _POLITE_SECONDS: Final = 5
 _SPOKEN_LIMIT: Final = 2000  # of what the command said last, in bytes
 _SPOKEN_ON_DISK: Final = 10_000_000  # bytes; of what is more, all but the end is given back to the disk
 _FIRST_LINE: Final = 256  # bytes of a script that Linux reads
+_PUNCH_HOLE_KEEP_SIZE: Final = 0x03
+_libc, _offset = ctypes.CDLL(None), ctypes.c_int64
 _LOOK_SECONDS: Final = 0.05
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
 
@@ -199,13 +202,19 @@ def _judged(status: int, why: str, command: Command, said: str) -> Ended:
 
 
 def _trim(spoken: int) -> None:
-    """Keep a talkative command from filling the disk. It writes on where it is, behind a hole."""
+    """Keep a talkative command from filling the disk: all but the end is given back. It writes on where it is."""
     told = os.fstat(spoken)
     if told.st_blocks * 512 > _SPOKEN_ON_DISK:
         start = max(0, told.st_size - _SPOKEN_LIMIT)
-        last = os.pread(spoken, _SPOKEN_LIMIT, start)  # with the place, which the command shares, left where it is
-        os.ftruncate(spoken, 0)
-        os.pwrite(spoken, last, start)
+        if not _punched(spoken, start):  # a file system without holes; what is said at this moment may be lost
+            last = os.pread(spoken, _SPOKEN_LIMIT, start)  # with the place, which the command shares, left where it is
+            os.ftruncate(spoken, 0)
+            os.pwrite(spoken, last, start)
+
+
+def _punched(file: int, size: int) -> bool:
+    """Give so many bytes at the file's beginning back to the disk (fallocate(2)); False where that is not possible."""
+    return bool(_libc.fallocate(file, _PUNCH_HOLE_KEEP_SIZE, _offset(0), _offset(size)) == 0)
 
 
 def _last_words(spoken: IO[bytes]) -> str:

@@ -120,7 +120,7 @@ def test_a_command_that_ends_badly_has_failed_with_its_last_words(program: str, 
     assert run_python(program) == Ended("failed", message)
 
 
-def test_what_a_command_says_fills_no_disk_and_its_last_words_are_kept() -> None:
+def test_what_a_command_says_fills_no_disk_and_none_of_its_last_words_is_lost() -> None:
     program = """
 import os
 for _ in range(3):
