@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from jobs import letter_context, letters, messages
+from jobs import letter_json, letters, messages
 from jobs.messages import Mailbox
 from store import installation
 from store.database import run_sql
@@ -59,7 +59,7 @@ def write(
         "reference": reference,
     }
     about = {name: value for name, value in said.items() if name not in _ENVELOPE}
-    context = letter_context.from_json(mail.kind, {**about, "envelope": envelope})
+    context = letter_json.from_json(mail.kind, {**about, "envelope": envelope})
     letter = letters.render(mail.kind, context, today=calendar.local_day(now, calendar.zone(time_zone)), now=now)
     topic = _topic(mail, confirmed, company)
     raw = messages.build(

@@ -10,7 +10,8 @@ from golden import compare
 from written_letters import NOW, TODAY, Page, letter, typical
 
 from jobs import letter_words
-from jobs.letter_context import CONTEXTS, Context, Key, KeyDigest, KeyExpiring, NoticedKey, from_json, to_json
+from jobs.letter_context import CONTEXTS, Context, Key, KeyDigest, KeyExpiring, NoticedKey
+from jobs.letter_json import from_json, to_json
 from jobs.letters import TEMPLATES, cleaned
 from jobs.mail_preview import sample_contexts
 from store.errors import FormatWrong

@@ -15,7 +15,7 @@ from warned import (
     written,
 )
 
-from jobs import letter_context
+from jobs import letter_context, letter_json
 from store import integrations, keys, mail_truth, notices
 from store.database import writing
 from store.mail_truth import NoLongerTrue
@@ -180,7 +180,7 @@ def test_what_is_queued_reads_as_the_letter_that_the_worker_writes(empty_store: 
     envelope: dict[str, Any] = {"vendor": "V", "reply_to": "r@x.example", "recipient_name": "", "reference": "KD-1"}
     envelope["roles"] = said.pop("roles")
 
-    context = letter_context.from_json("key_expiring", {**said, "envelope": envelope})
+    context = letter_json.from_json("key_expiring", {**said, "envelope": envelope})
 
     assert isinstance(context, letter_context.KeyExpiring)
     assert context.keys == (
