@@ -1,14 +1,13 @@
 """What becomes of a mail when workers, clocks and people do whatever they may, in any order?"""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from any_order import holds
 from cast import NOON, OLAV
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -16,7 +15,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from store import ambiguous_mails, mail_decisions, outbox, outgoing, sent_record, workers
@@ -26,8 +24,6 @@ from store.outbox import Owed
 from store.outgoing import Bound, ClaimLost, Going, Taken
 from store.tables import Email
 
-# Some sequences, so that it takes seconds; KEYDESK_EXAMPLES=5000 tries as many.
-EXAMPLES = int(os.environ.get("KEYDESK_EXAMPLES", "80"))
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 LEASE = timedelta(minutes=30)
 IN_HAND = {"claimed", "handing-over"}
@@ -352,13 +348,4 @@ class Outbox(RuleBasedStateMachine):
 
 
 def test_a_mail_is_where_the_rules_put_it_after_each_step(empty_store: str, record: Path) -> None:
-    run_state_machine_as_test(
-        Outbox,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=40,
-            deadline=None,
-            phases=[Phase.generate],  # to make a sequence shorter takes minutes; [*Phase] does it
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    holds(Outbox, sequences=80)

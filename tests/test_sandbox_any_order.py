@@ -1,13 +1,12 @@
 """What becomes of a sandbox's nights when pipelines, people and the next night come in any order?"""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 
 import pytest
+from any_order import holds
 from cast import OLAV
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -15,7 +14,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sandbox_nights import DAY, HALF_AN_HOUR, NIGHT, TWO_OCLOCK
 from test_refresh_limits import with_sandboxes
@@ -26,8 +24,6 @@ from store.errors import Refused
 from store.markers import LeaseLost, Report
 from store.tables import Company, RefreshMarker, SandboxHold
 
-# Some sequences, so that it takes seconds; KEYDESK_EXAMPLES=5000 tries as many.
-EXAMPLES = int(os.environ.get("KEYDESK_EXAMPLES", "45"))
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 About = tuple[int, date]  # company and night
 
@@ -404,13 +400,4 @@ class Sandboxes(RuleBasedStateMachine):
 
 def test_a_night_is_where_the_contract_puts_it_after_each_step(empty_store: str) -> None:
     with_sandboxes(2)
-    run_state_machine_as_test(
-        Sandboxes,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=40,
-            deadline=None,
-            phases=[Phase.generate],  # to make a sequence shorter takes minutes; [*Phase] does it
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    holds(Sandboxes, sequences=45)
