@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -102,20 +102,12 @@ def run(
             given.seek(0)
             hears, speaks = os.pipe()
             opened.callback(os.close, speaks)
-            with _closing(hears):  # the command's supervisor has its own
+            with os.fdopen(hears, "rb"):  # the command's supervisor has its own
                 process = _started(command, given, spoken, hears)
         except OSError as error:  # of this machine: no room, no process, no program to supervise it
             return Ended("not started", f"{lifeline.not_started(command.arguments[0])}: {error.strerror}.")
         why = _awaited(process, command, lambda: _held(hold, speaks), stopping, lambda: _trim(spoken.fileno()))
         return _judged(process.returncode, why, command, _last_words(spoken))
-
-
-@contextmanager
-def _closing(number: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(number)
 
 
 def _started(command: Command, given: IO[bytes], spoken: IO[bytes], hears: int) -> subprocess.Popen[bytes]:

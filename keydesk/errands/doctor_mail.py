@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from jobs.mail_server import session_for
 from jobs.outcome import reply_of
 from jobs.smtp_answers import NO_REPLY, BadAddress
-from jobs.smtp_session import Timeouts
+from jobs.smtp_session import Refusal, Timeouts
 from keydesk.finding import Finding
 from keydesk.settings import Settings
 from store import sent_record, waiting_mails
@@ -16,9 +16,9 @@ _BY_COMMAND = (
 )
 # Of a refusal that the relay words itself, by how far it was.
 _WHAT_TO_DO = {
-    "greeting": " It wants nothing of this machine, or not now: ask who runs it, or see whether [mail] port is right.",
-    "tls": " It began no TLS: ask who runs it, or see whether [mail] port and tls are right.",
-    "auth": " That is its word about the login: see username and the password file in [mail].",
+    "greeting": "It wants nothing of this machine, or not now: ask who runs it, or see whether [mail] port is right.",
+    "tls": "It began no TLS: ask who runs it, or see whether [mail] port and tls are right.",
+    "auth": "That is its word about the login: see username and the password file in [mail].",
 }
 
 
@@ -34,10 +34,17 @@ def relay(settings: Settings, patience: float) -> Iterator[Finding]:
     if refusal is not None:
         where, reply = f"{mail.host}:{mail.port}", reply_of(refusal)
         told = reply if where in reply else f"{where}: {reply}"
-        hint = "" if isinstance(refusal, BadAddress) or refusal.code == NO_REPLY else _WHAT_TO_DO.get(refusal.phase)
-        yield Finding("wrong", "mail", f"{told.rstrip('.')}.{hint}" if hint else told)
+        hint = _what_to_do(refusal)
+        yield Finding("wrong", "mail", f"{told.rstrip('.')}. {hint}" if hint else told)
     else:
         yield Finding("ok", "mail", f"{mail.host}:{mail.port} takes mail")
+
+
+def _what_to_do(refusal: Refusal) -> str:
+    """Empty where Keydesk worded the refusal itself: it says so already."""
+    if isinstance(refusal, BadAddress) or refusal.code == NO_REPLY:
+        return ""
+    return _WHAT_TO_DO.get(refusal.phase, "")
 
 
 def record() -> Iterator[Finding]:
