@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cast import company
+from peewee import IntegrityError
 from peewee import sqlite3 as the_stores_own  # of another library the locks would not be seen in one process
 from postgres_server import PostgresServer
 
@@ -76,6 +78,31 @@ def test_a_store_of_the_first_version_keeps_what_it_holds_and_gets_what_was_adde
         )
         assert [table.select().count() for table in TABLES] == [int(table is ClockSeen) for table in TABLES]
     assert [path.name for path in tmp_path.glob("*-before-*")] == ["keydesk-before-3-20261123T120000Z.db"]
+    dispose()
+
+
+def test_of_two_refreshes_of_one_sandbox_that_ran_in_the_first_version_the_newer_runs_on(tmp_path: Path) -> None:
+    bind(str(tmp_path / "keydesk.db"))
+    migrations.migrate(NOON, migrations.MIGRATIONS[:1])
+    with session():
+        run_sql("DROP INDEX refresh_marker_running")  # of which that version knew nothing
+        for name in ("nordlys", "sydlys"):
+            company(name, name)
+        for of, night, state in ((1, 22, "running"), (1, 23, "running"), (2, 22, "running"), (2, 23, "due")):
+            values = (of, f"2026-11-{night}", state, f"{of}.{night}")
+            run_sql(
+                "INSERT INTO refresh_marker (company_id, night, state, due_at, attempt, token) "
+                "VALUES (?, ?, ?, 0, 1, ?)",
+                values,
+            )
+
+    migrations.migrate(NOON)
+
+    with session():
+        found = run_sql("SELECT company_id, state, token FROM refresh_marker ORDER BY company_id, night").fetchall()
+        with pytest.raises(IntegrityError):
+            run_sql("UPDATE refresh_marker SET state = 'running'")
+    assert found == [(1, "missed", None), (1, "running", "1.23"), (2, "running", "2.22"), (2, "due", "2.23")]
     dispose()
 
 

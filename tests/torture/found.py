@@ -65,7 +65,7 @@ def find(*, instants: bool = True, tries: bool = False, files: dict[str, list[st
         if migrations.version() == 0:
             return Found({}, None, files or {})
         for model in sorted(TABLES, key=lambda each: each is not Company):  # an event names one, too
-            if model is Worker and not tries:
+            if (model is Worker and not tries) or not model.table_exists():  # an older store lacks some
                 continue
             names[model] = {}
             tables[model._meta.table_name] = []
